@@ -1,0 +1,83 @@
+//! Readiness as handles that are dropped, and the phases of a shutdown.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What still keeps the process from being ready; `/readyz?verbose` lists it.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    reasons: Vec<(u64, String)>,
+    next: u64,
+    draining: bool,
+}
+
+/// Holds readiness back until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it says that the thing is ready"]
+pub struct Waiting {
+    readiness: Readiness,
+    key: u64,
+}
+
+impl Readiness {
+    /// Keeps the process unready until the handle is dropped.
+    pub fn waiting(&self, reason: impl Into<String>) -> Waiting {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.next += 1;
+        let key = held.next;
+        held.reasons.push((key, reason.into()));
+        Waiting {
+            readiness: self.clone(),
+            key,
+        }
+    }
+
+    /// From now on the process is unready for good: it is leaving.
+    pub fn drain(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).draining = true;
+    }
+
+    /// What is still waited for; empty when ready.
+    pub fn missing(&self) -> Vec<String> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaving = held.draining.then(|| "leaving".to_owned());
+        held.reasons
+            .iter()
+            .map(|(_, reason)| reason.clone())
+            .chain(leaving)
+            .collect()
+    }
+
+    /// Whether nothing is waited for.
+    pub fn is_ready(&self) -> bool {
+        self.missing().is_empty()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut held = self.readiness.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.reasons.retain(|(key, _)| *key != self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_when_the_last_handle_is_dropped_and_never_again_once_draining() {
+        let readiness = Readiness::default();
+        let store = readiness.waiting("store");
+        let shards = readiness.waiting("shards");
+        assert_eq!(readiness.missing(), ["store", "shards"]);
+        drop(store);
+        assert_eq!(readiness.missing(), ["shards"]);
+        drop(shards);
+        assert!(readiness.is_ready());
+        readiness.drain();
+        assert_eq!(readiness.missing(), ["leaving"]);
+    }
+}

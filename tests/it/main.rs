@@ -1,0 +1,1 @@
+//! Whole behaviour, against the simulator, over real sockets and real processes.
