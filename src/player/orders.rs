@@ -8,7 +8,7 @@ use crate::model::signal::EndReason;
 use crate::model::track::{Item, Track};
 
 use super::state::Listeners;
-use super::{Context, Deck, Effect, Outcomes, Patch, Player, Priority, Voice};
+use super::{Context, Deck, Effect, Outcomes, Patch, Player, Priority, Queue, Voice};
 
 /// Loudest, percent.
 const VOLUME_MAX: u16 = 200;
@@ -78,7 +78,20 @@ impl Player {
                 LoopMode::Track => LoopMode::Queue,
                 LoopMode::Queue => LoopMode::Off,
             })),
-            Order::Shuffle { .. } | Order::Remove { .. } | Order::Move { .. } | Order::Clear => self.edit_queue(&order),
+            Order::Shuffle { seed } => self.edit(|queue| {
+                queue.shuffle(seed);
+                Ok(Done::Shuffled { count: queue.len() })
+            }),
+            Order::Remove { from, to } => self.edit(|queue| {
+                let removed = queue.remove(from, to)?;
+                let first = removed.first().map(|item| item.track.clone()).ok_or(Refusal::QueueEmpty)?;
+                Ok(Done::Removed { first, count: removed.len() })
+            }),
+            Order::Move { from, to } => self.edit(|queue| {
+                let (item, to) = queue.relocate(from, to)?;
+                Ok(Done::Moved { track: item.track, to })
+            }),
+            Order::Clear => self.edit(|queue| Ok(Done::Cleared { count: queue.clear() })),
             Order::Join { channel } => Ok(self.join(asked, channel, cx, effects)),
             Order::Leave => self.leave(cx, effects),
             Order::AutoResume { on } => {
@@ -418,39 +431,12 @@ impl Player {
         Done::Loop { mode }
     }
 
-    fn edit_queue(&mut self, order: &Order) -> Outcomes {
+    fn edit(&mut self, change: impl FnOnce(&mut Queue) -> Outcomes) -> Outcomes {
         if self.queue.is_empty() {
             return Err(Refusal::QueueEmpty);
         }
         self.dirty.lists = true;
-        match *order {
-            Order::Shuffle { seed } => {
-                self.queue.shuffle(seed);
-                Ok(Done::Shuffled {
-                    count: self.queue.len(),
-                })
-            }
-            Order::Remove { from, to } => {
-                let removed = self.queue.remove(from, to)?;
-                let first = removed
-                    .first()
-                    .map(|item| item.track.clone())
-                    .ok_or(Refusal::QueueEmpty)?;
-                Ok(Done::Removed {
-                    first,
-                    count: removed.len(),
-                })
-            }
-            Order::Move { from, to } => {
-                let (item, to) = self.queue.relocate(from, to)?;
-                Ok(Done::Moved { track: item.track, to })
-            }
-            Order::Clear => Ok(Done::Cleared {
-                count: self.queue.clear(),
-            }),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "called for the four queue edits only")]
-            _ => Ok(Done::Already),
-        }
+        change(&mut self.queue)
     }
 
     fn join(&mut self, asked: &Asked, channel: ChannelId, cx: &Context, effects: &mut Vec<Effect>) -> Done {

@@ -64,7 +64,7 @@ impl Player {
                 effects.push(Effect::Forget);
             }
             Signal::ChannelDeleted { channel } if self.voice.channel() == Some(channel) => {
-                self.own_voice_ended(cx, effects)
+                self.own_voice_ended(cx, effects);
             }
             Signal::ChannelDeleted { channel } => {
                 if self.text_channel == Some(channel) {
@@ -278,7 +278,7 @@ impl Player {
         match self.voice.clone() {
             Voice::Out | Voice::In { .. } => {}
             Voice::Torn { credentials, rejoin_at } if rejoin_at <= cx.now_ms => {
-                self.rejoin(credentials.channel, cx, effects)
+                self.rejoin(credentials.channel, cx, effects);
             }
             Voice::Checking {
                 channel,
