@@ -108,6 +108,16 @@ impl Player {
         std::mem::take(&mut self.dirty)
     }
 
+    /// Whether something is to be saved.
+    pub const fn has_dirty(&self) -> bool {
+        self.dirty.any()
+    }
+
+    /// Has everything small saved again: the position as of now.
+    pub const fn touch(&mut self) {
+        self.dirty.head = true;
+    }
+
     /// Remembers that something is still to be saved (a write failed).
     pub fn mark_dirty(&mut self, dirty: Dirty) {
         self.dirty.head |= dirty.head;

@@ -84,8 +84,14 @@ impl Player {
             }),
             Order::Remove { from, to } => self.edit(|queue| {
                 let removed = queue.remove(from, to)?;
-                let first = removed.first().map(|item| item.track.clone()).ok_or(Refusal::QueueEmpty)?;
-                Ok(Done::Removed { first, count: removed.len() })
+                let first = removed
+                    .first()
+                    .map(|item| item.track.clone())
+                    .ok_or(Refusal::QueueEmpty)?;
+                Ok(Done::Removed {
+                    first,
+                    count: removed.len(),
+                })
             }),
             Order::Move { from, to } => self.edit(|queue| {
                 let (item, to) = queue.relocate(from, to)?;
