@@ -256,4 +256,10 @@ pub const KEYS: &[Key] = &[
         Fallback::Unset("as `OTEL_EXPORTER_OTLP_PROTOCOL`"),
         "The same for traces alone.",
     ),
+    plain(
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "MILLISECONDS",
+        Fallback::Text("10000"),
+        "How long one export may take.",
+    ),
 ];

@@ -4,6 +4,8 @@
 //! As OpenTelemetry asks, a value that is not understood is a warning and then counts as not set
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
+use std::time::Duration;
+
 /// Where traces go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtelSettings {
@@ -24,6 +26,8 @@ pub struct Collector {
     pub endpoint: String,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// How long one export may take.
+    pub timeout: Duration,
 }
 
 /// A protocol of OTLP.
@@ -131,7 +135,26 @@ fn collector(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -
         (Protocol::Http, false) => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
         (Protocol::Http, true) | (Protocol::Grpc, _) => endpoint,
     };
-    Some(Collector { endpoint, protocol })
+    Some(Collector {
+        endpoint,
+        protocol,
+        timeout: timeout(get, warnings),
+    })
+}
+
+fn timeout(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Duration {
+    const USUAL: Duration = Duration::from_secs(10);
+    let text = get("OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or_default();
+    match text.parse() {
+        Ok(0) => USUAL,
+        Ok(milliseconds) => Duration::from_millis(milliseconds),
+        Err(_) => {
+            warnings.push(format!(
+                "OTEL_EXPORTER_OTLP_TIMEOUT: {text:?} is no number of milliseconds; 10000 is used"
+            ));
+            USUAL
+        }
+    }
 }
 
 fn propagators(list: &str, warnings: &mut Vec<String>) -> (bool, bool) {
