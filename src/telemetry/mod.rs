@@ -1,1 +1,3 @@
-//! (to be written)
+//! What operators see: logs, traces, metrics, pages.
+
+pub mod metrics;
