@@ -62,6 +62,11 @@ impl Query {
         }
     }
 
+    /// What was asked for, in a form that [`Query::classify`] reads back.
+    pub fn words(&self) -> String {
+        self.identifier("")
+    }
+
     /// What `loadtracks` is asked for; words are searched with `search_prefix` (`ytsearch:`).
     pub fn identifier(&self, search_prefix: &str) -> String {
         match self {

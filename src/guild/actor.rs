@@ -1,6 +1,7 @@
 //! The loop of one guild: mail, finished jobs and one deadline; the player decides, the jobs do.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -57,6 +58,7 @@ pub(super) struct Actor {
     calls: VecDeque<Call>,
     calling: bool,
     forget: bool,
+    counted: bool,
     quiet_since: Instant,
 }
 
@@ -71,6 +73,7 @@ impl Actor {
             calls: VecDeque::new(),
             calling: false,
             forget: false,
+            counted: false,
             quiet_since: Instant::now(),
             around,
         }
@@ -78,7 +81,6 @@ impl Actor {
 
     /// Runs until told to stop, lost, forgotten or retired.
     pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Mail>) -> Ended {
-        self.adopt_pending();
         loop {
             self.act();
             let deadline = self.deadline();
@@ -216,6 +218,7 @@ impl Actor {
 
     /// Starts what is due: one call, one save, one panel edit at a time.
     fn act(&mut self) {
+        self.count(self.player.is_playing());
         if !self.calling
             && let Some(call) = self.calls.pop_front()
         {
@@ -225,6 +228,13 @@ impl Actor {
         }
         self.save();
         self.show();
+    }
+
+    /// Keeps the shard's number of playing guilds right.
+    fn count(&mut self, playing: bool) {
+        if playing != std::mem::replace(&mut self.counted, playing) {
+            self.around.playing.fetch_add(if playing { 1 } else { -1 }, Ordering::Relaxed);
+        }
     }
 
     fn finished(&mut self, done: Done) -> Option<Ended> {
@@ -298,4 +308,10 @@ impl Actor {
 /// The revision after `rev`.
 pub(super) const fn next(rev: Rev) -> Rev {
     Rev(rev.0 + 1)
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.count(false);
+    }
 }

@@ -7,6 +7,7 @@ mod panel;
 mod saving;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -58,6 +59,8 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Hears of every recovery that ended.
     pub recoveries: mpsc::Sender<(GuildId, Recovered)>,
+    /// Guilds of the shard that play now.
+    pub playing: Arc<AtomicI64>,
 }
 
 /// What became of an order.
@@ -224,6 +227,11 @@ impl Guilds {
         for handle in self.lock().handles.values() {
             handle.put(Mail::NodesChanged);
         }
+    }
+
+    /// How many play now.
+    pub fn playing(&self) -> i64 {
+        self.around.playing.load(Ordering::Relaxed)
     }
 
     /// What the next auto-save round has to write.
