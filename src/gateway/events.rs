@@ -47,7 +47,6 @@ impl Task {
         };
         let (op, seq, name) = header.into_parts();
         let name = name.map(std::borrow::Cow::into_owned);
-        #[expect(clippy::wildcard_enum_match_arm, reason = "heartbeats are twilight's; the rest is never received")]
         match OpCode::from(op) {
             Some(OpCode::Hello) => self.hello(connection, &text),
             Some(OpCode::Reconnect) => return Some(Ended::Asked),
@@ -139,7 +138,11 @@ impl Task {
     pub(super) fn note_malformed(&mut self, kind: &str) {
         lock(&self.shared.counts).malformed += 1;
         if self.malformed.len() < KINDS_LIMIT && self.malformed.insert(kind.to_owned()) {
-            tracing::warn!(shard = self.spec.shard.number(), kind, "cannot read an event from Discord");
+            tracing::warn!(
+                shard = self.spec.shard.number(),
+                kind,
+                "cannot read an event from Discord"
+            );
         }
     }
 }

@@ -135,7 +135,7 @@ impl Local {
     fn reserve(&mut self, shard: u32, total: u32, now: Instant) -> Result<Duration, NoTicket> {
         if now >= self.resets_at {
             self.budget.remaining = total;
-            self.resets_at = now + Duration::from_secs(24 * 60 * 60);
+            self.resets_at = now + Duration::from_hours(24);
         }
         if self.budget.remaining <= self.budget.floor {
             return Err(NoTicket {

@@ -26,11 +26,11 @@ use twilight_gateway::Intents;
 use twilight_model::gateway::payload::incoming::InteractionCreate;
 
 pub use self::identify::SharedQueue;
+use self::sends::Sends;
 pub use self::sends::{Priority, QueueFull, VoiceRequest};
+use self::voices::Voices;
 pub use self::voices::{GuildCount, GuildVoices};
 pub use self::watermark::Seen;
-use self::sends::Sends;
-use self::voices::Voices;
 use self::watermark::Watermark;
 use crate::lifecycle::Authority;
 use crate::model::ids::{GuildId, MemberId, ShardId, UserId};

@@ -82,10 +82,8 @@ impl Outbox {
         for Entry { message, .. } in self.backlog.drain(..) {
             match message {
                 FromShard::Guild { seen, .. } | FromShard::Interaction { seen, .. } => seen.unprocessed(),
-                FromShard::Ready { .. }
-                | FromShard::SessionLost
-                | FromShard::Down { .. }
-                | FromShard::Fatal { .. } => {}
+                FromShard::Ready { .. } | FromShard::SessionLost | FromShard::Down { .. } | FromShard::Fatal { .. } => {
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ pub const RESUME_FOR: Duration = Duration::from_secs(90);
 /// Most times that Discord may answer "try again" (op 9 `true`) to RESUMEs of one session in a row.
 pub const RESUME_AGAIN: u32 = 3;
 /// Ends of connections in this time are counted for the delay.
-const COUNTED: Duration = Duration::from_secs(60);
+const COUNTED: Duration = Duration::from_mins(1);
 /// Longest delay before the next connection.
 const DELAY_MAX: Duration = Duration::from_secs(30);
 
@@ -145,14 +145,36 @@ mod tests {
     #[tokio::test]
     async fn every_close_code_is_answered_as_the_protocol_needs() {
         let now = Instant::now();
-        let keeps = [None, Some(1000), Some(1001), Some(1006), Some(4000), Some(4002), Some(4008)];
+        let keeps = [
+            None,
+            Some(1000),
+            Some(1001),
+            Some(1006),
+            Some(4000),
+            Some(4002),
+            Some(4008),
+        ];
         for code in keeps {
             let verdict = Reconnect::default().ended(Ended::Closed(code), true, now, 0.5);
-            assert_eq!(verdict, Verdict::Again { after: Duration::ZERO, forget: false }, "{code:?}");
+            assert_eq!(
+                verdict,
+                Verdict::Again {
+                    after: Duration::ZERO,
+                    forget: false
+                },
+                "{code:?}"
+            );
         }
         for code in [4001, 4003, 4005, 4006, 4007, 4009] {
             let verdict = Reconnect::default().ended(Ended::Closed(Some(code)), true, now, 0.5);
-            assert_eq!(verdict, Verdict::Again { after: Duration::ZERO, forget: true }, "{code}");
+            assert_eq!(
+                verdict,
+                Verdict::Again {
+                    after: Duration::ZERO,
+                    forget: true
+                },
+                "{code}"
+            );
         }
         for code in [4004, 4010, 4011, 4012, 4013, 4014] {
             let verdict = Reconnect::default().ended(Ended::Closed(Some(code)), true, now, 0.5);
@@ -164,7 +186,9 @@ mod tests {
     async fn a_session_that_is_asked_to_try_again_is_given_up_after_three_times() {
         let (mut reconnect, now) = (Reconnect::default(), Instant::now());
         let ended = Ended::Invalid { resumable: true };
-        let forgets: Vec<_> = (0..4).map(|_| again(reconnect.ended(ended, true, now, 0.0)).1).collect();
+        let forgets: Vec<_> = (0..4)
+            .map(|_| again(reconnect.ended(ended, true, now, 0.0)).1)
+            .collect();
         assert_eq!(forgets, [false, false, false, true]);
     }
 
@@ -181,7 +205,11 @@ mod tests {
             tries += 1;
             now += after + Duration::from_millis(5);
         }
-        assert!(now - start >= RESUME_FOR && now - start < Duration::from_secs(125), "{:?}", now - start);
+        assert!(
+            now - start >= RESUME_FOR && now - start < Duration::from_secs(125),
+            "{:?}",
+            now - start
+        );
         assert!(tries < 20, "{tries}");
     }
 

@@ -34,7 +34,10 @@ pub enum Routed {
 
 /// Routes one event and keeps the cache current.
 pub fn route(event: DispatchEvent, bot: UserId, voices: &mut Voices) -> Routed {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "Discord adds events; only these are wanted")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "Discord adds events; only these are wanted"
+    )]
     match event {
         DispatchEvent::GuildCreate(create) => guild_create(*create, bot, voices),
         DispatchEvent::GuildDelete(delete) => guild_delete(&delete, voices),
@@ -80,7 +83,13 @@ fn described(guild: &Guild, bot: UserId, voices: &mut Voices) -> Routed {
         }
     }
     voices.describe(guild.id, people.clone());
-    Routed::Guild(guild.id, Signal::GuildSeen { voices: people, bot: own })
+    Routed::Guild(
+        guild.id,
+        Signal::GuildSeen {
+            voices: people,
+            bot: own,
+        },
+    )
 }
 
 fn guild_delete(delete: &GuildDelete, voices: &mut Voices) -> Routed {
@@ -175,7 +184,9 @@ mod tests {
     }
 
     fn with(mut state: Value, extra: Value) -> Value {
-        let (Some(state_map), Value::Object(extra)) = (state.as_object_mut(), extra) else { panic!("objects") };
+        let (Some(state_map), Value::Object(extra)) = (state.as_object_mut(), extra) else {
+            panic!("objects")
+        };
         state_map.extend(extra);
         state
     }
@@ -192,8 +203,14 @@ mod tests {
     fn a_described_guild_gives_its_people_and_the_bots_own_channel() {
         let mut voices = Voices::default();
         let people = vec![(Id::new(7), Id::new(10))];
-        let seen = Signal::GuildSeen { voices: people.clone(), bot: Some(Id::new(10)) };
-        assert_eq!(routed("GUILD_CREATE", &guild(false), &mut voices), Routed::Guild(Id::new(1), seen));
+        let seen = Signal::GuildSeen {
+            voices: people.clone(),
+            bot: Some(Id::new(10)),
+        };
+        assert_eq!(
+            routed("GUILD_CREATE", &guild(false), &mut voices),
+            Routed::Guild(Id::new(1), seen)
+        );
         assert_eq!(voices.guild(Id::new(1)).unwrap().people, people);
         assert!(voices.guild(Id::new(1)).unwrap().complete);
     }
@@ -203,7 +220,11 @@ mod tests {
         let mut voices = Voices::default();
         let cases = [
             ("GUILD_CREATE", guild(true), Signal::GuildUnavailable),
-            ("GUILD_DELETE", json!({"id": "1", "unavailable": true}), Signal::GuildUnavailable),
+            (
+                "GUILD_DELETE",
+                json!({"id": "1", "unavailable": true}),
+                Signal::GuildUnavailable,
+            ),
             ("GUILD_DELETE", json!({"id": "1"}), Signal::GuildRemoved),
         ];
         for (name, data, signal) in cases {
@@ -216,21 +237,42 @@ mod tests {
     fn voice_states_are_told_apart_by_whose_they_are() {
         let mut voices = Voices::default();
         let own = with(voice(99, Some(10)), json!({"guild_id": "1"}));
-        let signal = Signal::OwnVoice { channel: Some(Id::new(10)), session_id: "s".into(), suppressed: true };
-        assert_eq!(routed("VOICE_STATE_UPDATE", &own, &mut voices), Routed::Guild(Id::new(1), signal));
+        let signal = Signal::OwnVoice {
+            channel: Some(Id::new(10)),
+            session_id: "s".into(),
+            suppressed: true,
+        };
+        assert_eq!(
+            routed("VOICE_STATE_UPDATE", &own, &mut voices),
+            Routed::Guild(Id::new(1), signal)
+        );
         for (id, bot) in [(7, false), (8, true)] {
             let other = with(voice(id, Some(10)), json!({"guild_id": "1", "member": member(id, bot)}));
-            let signal = Signal::MemberVoice { user: Id::new(id), bot, channel: Some(Id::new(10)) };
-            assert_eq!(routed("VOICE_STATE_UPDATE", &other, &mut voices), Routed::Guild(Id::new(1), signal));
+            let signal = Signal::MemberVoice {
+                user: Id::new(id),
+                bot,
+                channel: Some(Id::new(10)),
+            };
+            assert_eq!(
+                routed("VOICE_STATE_UPDATE", &other, &mut voices),
+                Routed::Guild(Id::new(1), signal)
+            );
         }
         assert_eq!(voices.guild(Id::new(1)).unwrap().people, [(Id::new(7), Id::new(10))]);
-        assert_eq!(routed("VOICE_STATE_UPDATE", &voice(7, None), &mut voices), Routed::Nothing, "no guild: a call");
+        assert_eq!(
+            routed("VOICE_STATE_UPDATE", &voice(7, None), &mut voices),
+            Routed::Nothing,
+            "no guild: a call"
+        );
     }
 
     #[test]
     fn a_voice_server_without_an_endpoint_is_still_told() {
         let server = json!({"guild_id": "1", "token": "t", "endpoint": null});
-        let signal = Signal::VoiceServer { token: "t".into(), endpoint: None };
+        let signal = Signal::VoiceServer {
+            token: "t".into(),
+            endpoint: None,
+        };
         assert_eq!(
             routed("VOICE_SERVER_UPDATE", &server, &mut Voices::default()),
             Routed::Guild(Id::new(1), signal)
@@ -241,7 +283,7 @@ mod tests {
     fn events_nobody_wants_are_not_parsed() {
         for name in ["GUILD_UPDATE", "MESSAGE_CREATE", "TYPING_START", "SOMETHING_NEW"] {
             let text = json!({"op": 0, "s": 5, "t": name, "d": {"broken": true}}).to_string();
-            assert_eq!(parse(text, WANTED).unwrap(), None, "{name}");
+            assert!(parse(text, WANTED).unwrap().is_none(), "{name}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A gateway session that another process may go on with: when it fits, and how it is written down.
 
+use std::fmt::Write as _;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use twilight_gateway::{Intents, ShardId};
@@ -9,7 +11,11 @@ use crate::store::GatewaySession;
 /// Tells tokens apart without storing them: the first half of a SHA-256, in hex.
 pub fn token_hash(token: &SecretString) -> String {
     let digest = Sha256::digest(token.expose_secret().trim_start_matches("Bot ").as_bytes());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().take(16).fold(String::new(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _written = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The part of a session's key that RESUME does not carry: with another one, a stored session must not be resumed, because
@@ -59,7 +65,11 @@ mod tests {
     #[test]
     fn a_session_of_another_shard_count_intents_or_token_is_not_resumed() {
         let key = |total, intents, token: &str| {
-            SessionKey::new(ShardId::new(0, total), Intents::from_bits_truncate(intents), &SecretString::from(token))
+            SessionKey::new(
+                ShardId::new(0, total),
+                Intents::from_bits_truncate(intents),
+                &SecretString::from(token),
+            )
         };
         let ours = key(2, 129, "token");
         let stored = ours.session("abc", "wss://gateway.test", 7);

@@ -303,7 +303,7 @@ impl Task {
                     self.note_malformed("frame");
                     None
                 }
-                _ => Some(Ended::Closed(None)),
+                ReceiveMessageErrorType::Compression | _ => Some(Ended::Closed(None)),
             },
         }
     }
@@ -355,7 +355,12 @@ impl Task {
         let verdict = self.reconnect.ended(ended, self.live.is_some(), Instant::now(), jitter);
         lock(&self.shared.counts).ends += 1;
         self.shared.latency_ms.store(NO_LATENCY, Ordering::Relaxed);
-        tracing::info!(shard = self.spec.shard.number(), ?ended, ?verdict, "gateway connection ended");
+        tracing::info!(
+            shard = self.spec.shard.number(),
+            ?ended,
+            ?verdict,
+            "gateway connection ended"
+        );
         self.outbox.push(FromShard::Down { code: ended.code() });
         match verdict {
             Verdict::Fatal(code) => {

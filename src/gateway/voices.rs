@@ -113,11 +113,25 @@ mod tests {
     fn readiness_counts_described_unavailable_and_removed_guilds() {
         let mut voices = Voices::default();
         voices.restart((1..=4).map(Id::new));
-        assert_eq!(voices.count(), GuildCount { expected: 4, missing: 4, seen: 0 });
+        assert_eq!(
+            voices.count(),
+            GuildCount {
+                expected: 4,
+                missing: 4,
+                seen: 0
+            }
+        );
         voices.describe(Id::new(1), vec![(Id::new(7), Id::new(10))]);
         voices.unavailable(Id::new(2));
         voices.remove(Id::new(3));
-        assert_eq!(voices.count(), GuildCount { expected: 3, missing: 1, seen: 2 });
+        assert_eq!(
+            voices.count(),
+            GuildCount {
+                expected: 3,
+                missing: 1,
+                seen: 2
+            }
+        );
         assert!(voices.guild(Id::new(1)).unwrap().complete);
         voices.unavailable(Id::new(1));
         assert_eq!(voices.guild(Id::new(1)), Some(&GuildVoices::default()));

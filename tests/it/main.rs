@@ -1,1 +1,4 @@
 //! Whole behaviour, against the simulator, over real sockets and real processes.
+
+mod gateway;
+mod rest;
