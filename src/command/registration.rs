@@ -13,10 +13,7 @@ use super::locale::Wording;
 
 /// All commands as `PUT /applications/{id}/commands` takes them.
 pub fn registration() -> Vec<Command> {
-    COMMANDS
-        .iter()
-        .map(|definition| builder(definition).build())
-        .collect()
+    COMMANDS.iter().map(|definition| builder(definition).build()).collect()
 }
 
 /// Changes exactly when [`registration`] does; the same for every process of one version. 16 hexadecimal digits.
@@ -168,8 +165,24 @@ mod tests {
     fn names_are_unique_and_every_one_is_in_the_contract() {
         let names: Vec<String> = registration().into_iter().map(|command| command.name).collect();
         let expected = [
-            "play", "pause", "resume", "skip", "previous", "stop", "seek", "volume", "loop", "shuffle", "queue",
-            "remove", "move", "clear", "nowplaying", "join", "leave", "settings",
+            "play",
+            "pause",
+            "resume",
+            "skip",
+            "previous",
+            "stop",
+            "seek",
+            "volume",
+            "loop",
+            "shuffle",
+            "queue",
+            "remove",
+            "move",
+            "clear",
+            "nowplaying",
+            "join",
+            "leave",
+            "settings",
         ];
         assert_eq!(names, expected);
     }
