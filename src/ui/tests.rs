@@ -119,13 +119,14 @@ fn buttons(row: &Component) -> Vec<&Button> {
     let Component::ActionRow(row) = row else {
         panic!("not a row: {row:?}")
     };
-    row.components
-        .iter()
-        .map(|component| match component {
-            Component::Button(button) => button,
-            other => panic!("not a button: {other:?}"),
-        })
-        .collect()
+    row.components.iter().map(button).collect()
+}
+
+fn button(component: &Component) -> &Button {
+    let Component::Button(button) = component else {
+        panic!("not a button: {component:?}")
+    };
+    button
 }
 
 fn face(button: &Button) -> String {

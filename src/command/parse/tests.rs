@@ -40,6 +40,7 @@ fn number(name: &str, value: i64) -> Value {
     json!({"name": name, "type": 4, "value": value})
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what the parser returns")]
 fn immediate(order: Order) -> Result<Kind, ParseError> {
     Ok(Kind::Immediate(order))
 }

@@ -51,6 +51,29 @@ fn fits(message: &Message) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn the_fullest_page_needs_no_cutting() {
+    let start = "https://music.example/";
+    let full = Track {
+        uri: Some(format!("{start}{}", "x".repeat(150 - start.len()))),
+        length_ms: Some(u64::MAX),
+        ..track(&"*".repeat(256))
+    };
+    let item = |id| Item {
+        id: ItemId(id),
+        track: full.clone(),
+        requester: Id::new(u64::MAX),
+    };
+    let view = view(Some(full.clone()), PlayState::Playing, (0..1_000).map(item).collect());
+    for locale in Locale::ALL {
+        let message = queue_page(&view, 100, locale);
+        fits(&message).unwrap();
+        let description = message.embeds[0].description.as_deref().unwrap();
+        assert!(description.contains(start), "links are short enough to be shown");
+        assert!(description.contains("`1000.`"));
+    }
+}
+
 fn any_track() -> impl Strategy<Value = Track> {
     let uri = prop_oneof![
         Just(None),
