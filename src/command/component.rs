@@ -170,8 +170,20 @@ mod tests {
     #[test]
     fn strangers_and_other_versions_are_not_read() {
         let strangers = [
-            "", "segue", "segue:1:", "segue:2:skip", "segue:1:skip:1", "segue:1:queue", "segue:1:queue:", "segue:1:queue:-1",
-            "segue:1:queue:01", "segue:1:queue:+1", "segue:1:queue:4294967296", "segue:1:page:1:2", "SEGUE:1:skip", "skip",
+            "",
+            "segue",
+            "segue:1:",
+            "segue:2:skip",
+            "segue:1:skip:1",
+            "segue:1:queue",
+            "segue:1:queue:",
+            "segue:1:queue:-1",
+            "segue:1:queue:01",
+            "segue:1:queue:+1",
+            "segue:1:queue:4294967296",
+            "segue:1:page:1:2",
+            "SEGUE:1:skip",
+            "skip",
         ];
         for id in strangers {
             assert_eq!(ComponentAction::decode(id), None, "{id:?}");

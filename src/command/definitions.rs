@@ -170,7 +170,10 @@ pub const LOOP_TRACK: &str = "track";
 pub const LOOP_QUEUE: &str = "queue";
 
 const WHENS: &[Choice] = &[
-    choice(WHEN_QUEUE, words("At the end of the queue", "Ans Ende der Warteschlange")),
+    choice(
+        WHEN_QUEUE,
+        words("At the end of the queue", "Ans Ende der Warteschlange"),
+    ),
     choice(WHEN_NEXT, words("Next", "Als Nächstes")),
     choice(WHEN_NOW, words("Now", "Sofort")),
 ];
@@ -191,11 +194,17 @@ pub const COMMANDS: &[Definition] = &[
     command(
         Name::Play,
         "play",
-        words("Play a link, or search for music", "Einen Link abspielen oder nach Musik suchen"),
+        words(
+            "Play a link, or search for music",
+            "Einen Link abspielen oder nach Musik suchen",
+        ),
         &[
             needed(
                 QUERY,
-                words("A link, or what to search for", "Ein Link oder wonach gesucht werden soll"),
+                words(
+                    "A link, or what to search for",
+                    "Ein Link oder wonach gesucht werden soll",
+                ),
                 Holds::Text {
                     longest: QUERY_LIMIT,
                     autocomplete: true,
@@ -203,25 +212,42 @@ pub const COMMANDS: &[Definition] = &[
             ),
             optional(
                 WHEN,
-                words("When to play it (at the end of the queue)", "Wann es spielen soll (am Ende der Warteschlange)"),
+                words(
+                    "When to play it (at the end of the queue)",
+                    "Wann es spielen soll (am Ende der Warteschlange)",
+                ),
                 Holds::Choice(WHENS),
             ),
         ],
     ),
-    command(Name::Pause, "pause", words("Pause the music", "Die Musik anhalten"), &[]),
+    command(
+        Name::Pause,
+        "pause",
+        words("Pause the music", "Die Musik anhalten"),
+        &[],
+    ),
     command(
         Name::Resume,
         "resume",
-        words("Go on where the music was paused", "Weiterspielen, wo die Musik angehalten wurde"),
+        words(
+            "Go on where the music was paused",
+            "Weiterspielen, wo die Musik angehalten wurde",
+        ),
         &[],
     ),
     command(
         Name::Skip,
         "skip",
-        words("Skip to the next track, or further", "Zum nächsten Titel springen oder noch weiter"),
+        words(
+            "Skip to the next track, or further",
+            "Zum nächsten Titel springen oder noch weiter",
+        ),
         &[optional(
             TO,
-            words("Place in the queue to skip to", "Platz in der Warteschlange, zu dem gesprungen wird"),
+            words(
+                "Place in the queue to skip to",
+                "Platz in der Warteschlange, zu dem gesprungen wird",
+            ),
             PLACE,
         )],
     ),
@@ -234,7 +260,10 @@ pub const COMMANDS: &[Definition] = &[
     command(
         Name::Stop,
         "stop",
-        words("Stop the music and empty the queue", "Die Musik beenden und die Warteschlange leeren"),
+        words(
+            "Stop the music and empty the queue",
+            "Die Musik beenden und die Warteschlange leeren",
+        ),
         &[],
     ),
     command(
@@ -266,8 +295,15 @@ pub const COMMANDS: &[Definition] = &[
     command(
         Name::Loop,
         "loop",
-        words("Repeat the track or the queue", "Den Titel oder die Warteschlange wiederholen"),
-        &[needed(MODE, words("What to repeat", "Was wiederholt wird"), Holds::Choice(MODES))],
+        words(
+            "Repeat the track or the queue",
+            "Den Titel oder die Warteschlange wiederholen",
+        ),
+        &[needed(
+            MODE,
+            words("What to repeat", "Was wiederholt wird"),
+            Holds::Choice(MODES),
+        )],
     ),
     command(
         Name::Shuffle,
@@ -286,14 +322,21 @@ pub const COMMANDS: &[Definition] = &[
         "remove",
         words("Take tracks out of the queue", "Titel aus der Warteschlange nehmen"),
         &[
-            needed(FROM, words("Place of the (first) track", "Platz des (ersten) Titels"), PLACE),
+            needed(
+                FROM,
+                words("Place of the (first) track", "Platz des (ersten) Titels"),
+                PLACE,
+            ),
             optional(TO, words("Place of the last one", "Platz des letzten Titels"), PLACE),
         ],
     ),
     command(
         Name::Move,
         "move",
-        words("Move a track within the queue", "Einen Titel in der Warteschlange verschieben"),
+        words(
+            "Move a track within the queue",
+            "Einen Titel in der Warteschlange verschieben",
+        ),
         &[
             needed(FROM, words("Where it is", "Wo er steht"), PLACE),
             needed(TO, words("Where it goes", "Wohin er soll"), PLACE),
@@ -302,7 +345,10 @@ pub const COMMANDS: &[Definition] = &[
     command(
         Name::Clear,
         "clear",
-        words("Empty the queue; the current track goes on", "Die Warteschlange leeren; der Titel läuft weiter"),
+        words(
+            "Empty the queue; the current track goes on",
+            "Die Warteschlange leeren; der Titel läuft weiter",
+        ),
         &[],
     ),
     command(
@@ -314,7 +360,10 @@ pub const COMMANDS: &[Definition] = &[
     command(
         Name::Join,
         "join",
-        words("Call the bot into a voice channel", "Den Bot in einen Sprachkanal holen"),
+        words(
+            "Call the bot into a voice channel",
+            "Den Bot in einen Sprachkanal holen",
+        ),
         &[optional(
             CHANNEL,
             words("Which one (the one you are in)", "Welchen (den, in dem du bist)"),
@@ -324,16 +373,25 @@ pub const COMMANDS: &[Definition] = &[
     command(
         Name::Leave,
         "leave",
-        words("Send the bot out of the voice channel; the queue is kept", "Den Bot wegschicken; die Warteschlange bleibt"),
+        words(
+            "Send the bot out of the voice channel; the queue is kept",
+            "Den Bot wegschicken; die Warteschlange bleibt",
+        ),
         &[],
     ),
     command(
         Name::Settings,
         "settings",
-        words("Show or change the settings of this server", "Die Einstellungen dieses Servers zeigen oder ändern"),
+        words(
+            "Show or change the settings of this server",
+            "Die Einstellungen dieses Servers zeigen oder ändern",
+        ),
         &[optional(
             AUTO_RESUME,
-            words("Go on by itself after an interruption", "Nach einer Unterbrechung von selbst weiterspielen"),
+            words(
+                "Go on by itself after an interruption",
+                "Nach einer Unterbrechung von selbst weiterspielen",
+            ),
             Holds::Switch,
         )],
     ),

@@ -96,7 +96,11 @@ fn check_v4(ip: Ipv4Addr, written: &str) -> Result<(), LinkRefusal> {
 }
 
 fn check_ip(ip: IpAddr) -> Result<(), LinkRefusal> {
-    if is_public(ip) { Ok(()) } else { Err(LinkRefusal::Private) }
+    if is_public(ip) {
+        Ok(())
+    } else {
+        Err(LinkRefusal::Private)
+    }
 }
 
 /// What stands between `//` and the path.
@@ -147,62 +151,71 @@ mod tests {
 
     #[test]
     fn links_into_private_places_are_refused() {
-        use LinkRefusal::{Malformed, OddHost, Private, Scheme, UserInfo};
         let table = [
-            ("http://localhost/", Private),
-            ("http://LOCALHOST:8080/", Private),
-            ("http://localhost./", Private),
-            ("http://a.localhost/", Private),
-            ("http://printer.local/", Private),
-            ("http://printer.local./x", Private),
-            ("http://metadata.google.internal/", Private),
-            ("http://metadata/", Private),
-            ("http://lavalink:2333/version", Private),
-            ("http://segue.music.svc/", Private),
-            ("http://segue.music.svc.cluster.local/", Private),
-            ("http://router.home.arpa/", Private),
-            ("http://127.0.0.1/", Private),
-            ("http://127.1/", Private),
-            ("http://2130706433/", Private),
-            ("http://0x7f000001/", Private),
-            ("http://0x7f.0.0.1/", Private),
-            ("http://0177.0.0.1/", Private),
-            ("http://017700000001/", Private),
-            ("http://0/", Private),
-            ("http://１２７.０.０.１/", Private),
-            ("http://%31%32%37.0.0.1/", Private),
-            ("http://127。0。0。1/", Private),
-            ("http:127.0.0.1/", Private),
-            ("http:///127.0.0.1/", Private),
-            ("http://0.0.0.0/", Private),
-            ("http://10.1.2.3/", Private),
-            ("http://172.16.0.1/", Private),
-            ("http://172.31.255.255/", Private),
-            ("http://192.168.0.1/", Private),
-            ("http://169.254.169.254/latest/meta-data/", Private),
-            ("http://100.64.0.1/", Private),
-            ("http://100.127.255.255/", Private),
-            ("http://100.100.100.200/", Private),
-            ("http://192.0.0.192/", Private),
-            ("http://198.18.0.1/", Private),
-            ("http://224.0.0.1/", Private),
-            ("http://255.255.255.255/", Private),
-            ("http://168.63.129.16/", Private),
-            ("http://[::1]/", Private),
-            ("http://[::]/", Private),
-            ("http://[::ffff:127.0.0.1]/", Private),
-            ("http://[::ffff:7f00:1]/", Private),
-            ("http://[::ffff:8.8.8.8]/", Private),
-            ("http://[::127.0.0.1]/", Private),
-            ("http://[64:ff9b::7f00:1]/", Private),
-            ("http://[2002:7f00:1::]/", Private),
-            ("http://[2001:0:7f00:1::]/", Private),
-            ("http://[fe80::1]/", Private),
-            ("http://[fec0::1]/", Private),
-            ("http://[fc00::1]/", Private),
-            ("http://[fd00:ec2::254]/", Private),
-            ("http://[ff02::1]/", Private),
-            ("http://[2001:db8::1]/", Private),
+            "http://localhost/",
+            "http://LOCALHOST:8080/",
+            "http://localhost./",
+            "http://a.localhost/",
+            "http://printer.local/",
+            "http://printer.local./x",
+            "http://metadata.google.internal/",
+            "http://metadata/",
+            "http://lavalink:2333/version",
+            "http://segue.music.svc/",
+            "http://segue.music.svc.cluster.local/",
+            "http://router.home.arpa/",
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f000001/",
+            "http://0x7f.0.0.1/",
+            "http://0177.0.0.1/",
+            "http://017700000001/",
+            "http://0/",
+            "http://１２７.０.０.１/",
+            "http://%31%32%37.0.0.1/",
+            "http://127。0。0。1/",
+            "http:127.0.0.1/",
+            "http:///127.0.0.1/",
+            "http://0.0.0.0/",
+            "http://10.1.2.3/",
+            "http://172.16.0.1/",
+            "http://172.31.255.255/",
+            "http://192.168.0.1/",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://100.64.0.1/",
+            "http://100.127.255.255/",
+            "http://100.100.100.200/",
+            "http://192.0.0.192/",
+            "http://198.18.0.1/",
+            "http://224.0.0.1/",
+            "http://255.255.255.255/",
+            "http://168.63.129.16/",
+            "http://[::1]/",
+            "http://[::]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://[::ffff:8.8.8.8]/",
+            "http://[::127.0.0.1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[2002:7f00:1::]/",
+            "http://[2001:0:7f00:1::]/",
+            "http://[fe80::1]/",
+            "http://[fec0::1]/",
+            "http://[fc00::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://[ff02::1]/",
+            "http://[2001:db8::1]/",
+        ];
+        for text in table {
+            assert_eq!(check(text), Err(LinkRefusal::Private), "{text}");
+        }
+    }
+
+    #[test]
+    fn links_with_something_hidden_or_broken_are_refused() {
+        use LinkRefusal::{Malformed, OddHost, Scheme, UserInfo};
+        let table = [
             ("http://134744072/", OddHost),
             ("http://010.8.8.8/", OddHost),
             ("http://0x8.8.8.8/", OddHost),
@@ -274,7 +287,7 @@ mod tests {
 
         #[test]
         fn no_text_breaks_it(text in "(https?://)?\\PC{0,60}") {
-            let _ = check(&text);
+            drop(check(&text));
         }
     }
 }

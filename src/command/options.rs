@@ -118,9 +118,8 @@ fn value_of<'a>(known: &OptionDefinition, value: &'a CommandOptionValue) -> Resu
         }
         (Holds::Switch, CommandOptionValue::Boolean(on)) => Ok(Value::Switch(*on)),
         (Holds::VoiceChannel, CommandOptionValue::Channel(channel)) => Ok(Value::Channel(*channel)),
-        (
-            Holds::Text { .. } | Holds::Choice(_) | Holds::Number { .. } | Holds::Switch | Holds::VoiceChannel,
-            _,
-        ) => Err(ParseError::Malformed("an option is of another type")),
+        (Holds::Text { .. } | Holds::Choice(_) | Holds::Number { .. } | Holds::Switch | Holds::VoiceChannel, _) => {
+            Err(ParseError::Malformed("an option is of another type"))
+        }
     }
 }

@@ -293,5 +293,4 @@ fn autocomplete(data: &CommandData) -> Result<Kind, ParseError> {
 }
 
 #[cfg(test)]
-#[path = "parse_tests.rs"]
 mod tests;

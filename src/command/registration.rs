@@ -13,10 +13,7 @@ use super::locale::Wording;
 
 /// All commands as `PUT /applications/{id}/commands` takes them.
 pub fn registration() -> Vec<Command> {
-    COMMANDS
-        .iter()
-        .map(|definition| builder(definition).build())
-        .collect()
+    COMMANDS.iter().map(|definition| builder(definition).build()).collect()
 }
 
 /// Changes exactly when [`registration`] does; the same for every process of one version. 16 hexadecimal digits.
@@ -165,13 +162,48 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_every_one_is_in_the_contract() {
-        let names: Vec<String> = registration().into_iter().map(|command| command.name).collect();
+    fn names_and_options_are_the_documented_ones() {
+        let shown: Vec<String> = registration()
+            .into_iter()
+            .map(|command| {
+                let options = command.options.iter().map(|option| match option.required {
+                    Some(true) => format!(" {}", option.name),
+                    _ => format!(" [{}]", option.name),
+                });
+                command.name.clone() + &options.collect::<String>()
+            })
+            .collect();
         let expected = [
-            "play", "pause", "resume", "skip", "previous", "stop", "seek", "volume", "loop", "shuffle", "queue",
-            "remove", "move", "clear", "nowplaying", "join", "leave", "settings",
+            "play query [when]",
+            "pause",
+            "resume",
+            "skip [to]",
+            "previous",
+            "stop",
+            "seek position",
+            "volume [level]",
+            "loop mode",
+            "shuffle",
+            "queue [page]",
+            "remove from [to]",
+            "move from to",
+            "clear",
+            "nowplaying",
+            "join [channel]",
+            "leave",
+            "settings [auto-resume]",
         ];
-        assert_eq!(names, expected);
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn numbers_are_limited_by_discord_too() {
+        let volume = registration()
+            .into_iter()
+            .find(|command| command.name == "volume")
+            .unwrap();
+        assert_eq!(volume.options[0].min_value, Some(CommandOptionValue::Integer(0)));
+        assert_eq!(volume.options[0].max_value, Some(CommandOptionValue::Integer(200)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ now-next = Danach: { $title }
 now-hint-waiting = Der Ton kommt von selbst zurück, du musst nichts tun.
 now-hint-restored = Ich wurde unterbrochen. Drück **Weiter**, dann geht es genau hier weiter.
 now-hint-kept = Ich habe mir die Stelle gemerkt. Geh in einen Sprachkanal und drück **Weiter**.
-now-footer = Lautstärke { $volume } % · Wiederholen: { $loop } · { $count ->
+now-footer = Lautstärke { $volume } % · Wiederholen: { $loop } · { $count ->
     [0] nichts in der Warteschlange
     [one] ein Titel in der Warteschlange
    *[other] { $count } Titel in der Warteschlange
@@ -46,7 +46,7 @@ queue-footer = Seite { $page } von { $pages } · { $count ->
 queue-footer-live = { $count } live
 
 done-playing = ▶️ Es läuft **{ $title }** ({ $length }).
-done-queued = **{ $title }** ({ $length }) steht jetzt auf Platz { $place }.
+done-queued = **{ $title }** ({ $length }) steht auf Platz { $place } der Warteschlange.
 done-list = { $count ->
     [one] Ein Titel
    *[other] { $count } Titel
@@ -66,7 +66,7 @@ done-stopped = ⏹️ Beendet. { $count ->
    *[other] { $count } Titel wurden aus der Warteschlange entfernt.
 }
 done-sought = Jetzt bei { $at }.
-volume-is = 🔊 Lautstärke: { $level } %.
+volume-is = 🔊 Lautstärke: { $level } %.
 done-loop = 🔁 Wiederholen: { $loop }.
 done-shuffled = 🔀 { $count ->
     [one] Ein Titel

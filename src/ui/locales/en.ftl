@@ -28,7 +28,7 @@ now-next = Next: { $title }
 now-hint-waiting = The sound comes back by itself, no need to do anything.
 now-hint-restored = I was interrupted. Press **Resume** and it goes on right here.
 now-hint-kept = I kept your place. Join a voice channel and press **Resume**.
-now-footer = Volume { $volume } % · Repeat: { $loop } · { $count ->
+now-footer = Volume { $volume }% · Repeat: { $loop } · { $count ->
     [0] nothing queued
     [one] one track queued
    *[other] { $count } tracks queued
@@ -46,7 +46,7 @@ queue-footer = Page { $page } of { $pages } · { $count ->
 queue-footer-live = { $count } live
 
 done-playing = ▶️ Playing **{ $title }** ({ $length }).
-done-queued = Added **{ $title }** ({ $length }) at place { $place }.
+done-queued = Added **{ $title }** ({ $length }) at place { $place } of the queue.
 done-list = Added { $count ->
     [one] one track
    *[other] { $count } tracks
@@ -66,7 +66,7 @@ done-stopped = ⏹️ Stopped. { $count ->
    *[other] { $count } tracks were dropped from the queue.
 }
 done-sought = Now at { $at }.
-volume-is = 🔊 Volume: { $level } %.
+volume-is = 🔊 Volume: { $level }%.
 done-loop = 🔁 Repeat: { $loop }.
 done-shuffled = 🔀 Mixed { $count ->
     [one] one track
@@ -97,7 +97,7 @@ refuse-no-such-place = There is no place { $asked }: the queue has { $count ->
    *[other] { $count } tracks
 }. See `/queue`.
 refuse-queue-full = The queue is full ({ $limit } tracks). Make room with `/remove` or `/clear`.
-refuse-not-seekable = This one can't be wound, it is live or its source does not allow it.
+refuse-not-seekable = I can't jump around in this one: it is live, or its source does not allow it.
 refuse-past-end = That is past the end: the track is { $length } long.
 refuse-already-paused = It is paused already. `/resume` goes on.
 refuse-not-paused = It is playing already.
