@@ -1,4 +1,5 @@
 //! A node of the simulator behaves as Lavalink 4.2.2 does, row by row.
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 use std::fmt::Debug;
 use std::time::Duration;

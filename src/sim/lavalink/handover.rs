@@ -160,4 +160,3 @@ fn connect_mute(state: &mut State, id: &Arc<str>, socket: u64) -> (Arc<str>, u64
 fn ready(session: &str, resumed: bool) -> String {
     json!({"op": "ready", "resumed": resumed, "sessionId": session}).to_string()
 }
-

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rand::rngs::SmallRng;
 use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -28,10 +28,6 @@ pub(super) enum Out {
 }
 
 /// The way to a socket's task.
-#[expect(
-    clippy::disallowed_types,
-    reason = "a simulated node must never block on a slow client"
-)]
 pub(super) type Outbox = mpsc::UnboundedSender<Out>;
 
 /// A session.
@@ -94,7 +90,7 @@ impl Life {
                 due: BinaryHeap::new(),
                 dues: 0,
                 sockets: 0,
-                pub(super) random: SmallRng::seed_from_u64(seed),
+                random: SmallRng::seed_from_u64(seed),
             }),
             killed: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -132,7 +132,12 @@ async fn change(life: &Life, at: &(String, String), no_replace: bool, body: &[u8
     let shown = life.change(&mut state, &session, guild, |player, now, fx| {
         if patch.names_track() && !(no_replace && player.has_track()) {
             let paused = patch.paused.unwrap_or(false);
-            if let Some(start) = resolve(life, patch)? { player.play(now, start, fx) } else { player.pause(now, paused, fx); player.stop(now, fx); }
+            if let Some(start) = resolve(life, patch)? {
+                player.play(now, start, fx);
+            } else {
+                player.pause(now, paused, fx);
+                player.stop(now, fx);
+            }
         }
         Ok(player.json(now, wall))
     });
