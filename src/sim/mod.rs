@@ -2,6 +2,7 @@
 //!
 //! It shares no code with the bot: the only thing of the bot that it may import is `lifecycle`.
 
+pub mod audio;
 pub mod clock;
 pub mod discord;
 pub mod lavalink;

@@ -2,3 +2,4 @@
 
 mod gateway;
 mod rest;
+mod sim_lavalink;
