@@ -3,3 +3,4 @@
 mod gateway;
 mod rest;
 mod sim_lavalink;
+mod sim_discord;
