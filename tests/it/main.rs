@@ -4,3 +4,6 @@ mod gateway;
 mod rest;
 mod sim_lavalink;
 mod sim_discord;
+mod browser;
+mod demo_feed;
+mod demo_page;

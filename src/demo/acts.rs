@@ -1,0 +1,177 @@
+//! What the page's buttons do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::cast::Actor;
+use super::control::Control;
+use super::headline::Event;
+use super::replica::Order;
+
+/// How long the page waits for the bot's answer, deferrals included.
+const ANSWER_WITHIN: Duration = Duration::from_secs(12);
+/// One wait for an interaction.
+const ONE_WAIT: Duration = Duration::from_secs(3);
+
+/// An act, as `POST /act/{name}` names it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Act {
+    /// SIGKILL for a replica.
+    Kill {
+        /// Which.
+        replica: String,
+    },
+    /// SIGTERM for a replica.
+    Stop {
+        /// Which.
+        replica: String,
+    },
+    /// A node dies.
+    KillNode {
+        /// Which.
+        node: String,
+    },
+    /// A dead node is started.
+    RestartNode {
+        /// Which.
+        node: String,
+    },
+    /// Discord forgets a shard's session.
+    ExpireSession {
+        /// Which.
+        shard: u64,
+    },
+    /// A person joins or leaves a voice channel.
+    Voice {
+        /// Where.
+        guild: String,
+        /// Who.
+        user: String,
+        /// Into which channel; out with `None`.
+        channel: Option<String>,
+    },
+    /// A person issues a command.
+    Command {
+        /// Where.
+        guild: String,
+        /// The body of the control API's call.
+        #[serde(flatten)]
+        body: serde_json::Map<String, Value>,
+    },
+    /// A person presses a button or chooses from a menu.
+    Component {
+        /// Of which message.
+        message: String,
+        /// The body of the control API's call.
+        #[serde(flatten)]
+        body: serde_json::Map<String, Value>,
+    },
+}
+
+/// Carries acts out. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stagehand {
+    control: Control,
+    actors: Arc<[Actor]>,
+    events: mpsc::Sender<Event>,
+    /// The fault of each dead node.
+    dead: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl Stagehand {
+    /// One that tells `events` what it did.
+    pub fn new(control: Control, actors: Vec<Actor>, events: mpsc::Sender<Event>) -> Self {
+        Self { control, actors: actors.into(), events, dead: Arc::default() }
+    }
+
+    /// Does it; the answer for the page.
+    pub async fn act(&self, act: Act) -> anyhow::Result<Value> {
+        match act {
+            Act::Kill { replica } => {
+                self.note(&format!("kill -9 replica {replica}")).await;
+                self.order(&replica, Order::Kill)?;
+                self.tell(Event::Killed { replica }).await
+            }
+            Act::Stop { replica } => {
+                self.note(&format!("SIGTERM for replica {replica}")).await;
+                self.order(&replica, Order::Stop)?;
+                self.tell(Event::Stopped { replica }).await
+            }
+            Act::KillNode { node } => self.kill_node(node).await,
+            Act::RestartNode { node } => self.restart_node(node).await,
+            Act::ExpireSession { shard } => {
+                self.control.fault(&json!({"kind": "expire_session", "shard": shard})).await?;
+                self.tell(Event::SessionExpired { shard }).await
+            }
+            Act::Voice { guild, user, channel } => {
+                self.control.voice(&guild, &user, channel.as_deref()).await?;
+                Ok(json!({}))
+            }
+            Act::Command { guild, body } => {
+                let id = self.control.command(&guild, &body.into()).await?;
+                answer(&self.control, &id).await
+            }
+            Act::Component { message, body } => {
+                let id = self.control.component(&message, &body.into()).await?;
+                answer(&self.control, &id).await
+            }
+        }
+    }
+
+    /// Tells the simulator's log; that it is not told harms nothing.
+    async fn note(&self, text: &str) {
+        let _ = self.control.fault(&json!({"kind": "note", "text": text})).await;
+    }
+
+    fn order(&self, replica: &str, order: Order) -> anyhow::Result<()> {
+        let actor = self.actors.iter().find(|actor| actor.name == replica);
+        let actor = actor.with_context(|| format!("there is no replica {replica}"))?;
+        anyhow::ensure!(actor.order(order), "replica {replica} takes no orders right now");
+        Ok(())
+    }
+
+    async fn kill_node(&self, node: String) -> anyhow::Result<Value> {
+        let fault = self.control.fault(&json!({"kind": "kill_node", "node": node})).await?;
+        if let Some(fault) = fault {
+            self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), fault);
+        }
+        self.tell(Event::NodeKilled { node }).await
+    }
+
+    async fn restart_node(&self, node: String) -> anyhow::Result<Value> {
+        let fault = self.dead.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        match fault {
+            Some(fault) => self.control.end_fault(&fault).await?,
+            None => drop(self.control.fault(&json!({"kind": "restart_node", "node": node})).await?),
+        }
+        self.tell(Event::NodeBack { node }).await
+    }
+
+    async fn tell(&self, event: Event) -> anyhow::Result<Value> {
+        self.events.send(event).await.context("the demo is ending")?;
+        Ok(json!({}))
+    }
+}
+
+/// Waits for the bot's answer to an interaction, past a deferral.
+pub async fn answer(control: &Control, id: &str) -> anyhow::Result<Value> {
+    let until = Instant::now() + ANSWER_WITHIN;
+    loop {
+        let seen = control.interaction(id, ONE_WAIT).await?;
+        let deferred = seen["kind"] == "deferred" && seen["message"].is_null();
+        let answered = !seen["replied_ms"].is_null() || !seen["kind"].is_null();
+        if (answered && !deferred) || Instant::now() >= until {
+            return Ok(seen);
+        }
+        // The wait above may return at once for a deferral: do not ask in a tight circle.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,88 @@
+//! The replicas of the demo: names, orders and how each fares.
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::replica::{Launch, Life, Order, keep};
+
+/// Orders that may wait for a replica.
+const ORDERS_WAITING: usize = 8;
+
+/// One replica as the others of the demo see it.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// `a`, `b`, …
+    pub name: String,
+    orders: mpsc::Sender<Order>,
+    life: watch::Receiver<Life>,
+}
+
+impl Actor {
+    /// How it fares now.
+    pub fn life(&self) -> Life {
+        self.life.borrow().clone()
+    }
+
+    /// Asks for something; `false` where too much is asked of it at once or it was given up.
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+
+    /// Waits until it listens; its address. Fails where it was given up.
+    pub async fn up(&self) -> anyhow::Result<String> {
+        let mut life = self.life.clone();
+        let found = life.wait_for(|life| matches!(life, Life::Up { .. } | Life::GivenUp { .. })).await?;
+        match &*found {
+            Life::Up { http, .. } => Ok(http.clone()),
+            Life::GivenUp { why } => anyhow::bail!("replica {} does not start: {why}", self.name),
+            Life::Starting { .. } | Life::Stopping { .. } | Life::Down { .. } => anyhow::bail!("it changed again"),
+        }
+    }
+
+    /// Waits until it is given up; why.
+    pub async fn given_up(&self) -> String {
+        let mut life = self.life.clone();
+        match life.wait_for(|life| matches!(life, Life::GivenUp { .. })).await.as_deref() {
+            Ok(Life::GivenUp { why }) => format!("replica {} does not start: {why}", self.name),
+            // Nobody keeps it any more: the demo is ending.
+            Ok(_) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// All replicas. Dropping it kills them; [`Cast::leave`] lets them go in order.
+#[derive(Debug)]
+pub struct Cast {
+    /// In order of their names.
+    pub actors: Vec<Actor>,
+    end: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Cast {
+    /// Starts one replica per launch.
+    pub fn start(launches: Vec<Launch>) -> Self {
+        let end = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let mut actors = Vec::new();
+        for (launch, name) in launches.into_iter().zip(names()) {
+            let (orders, inbox) = mpsc::channel(ORDERS_WAITING);
+            let (life, seen) = watch::channel(Life::Down { asked: true });
+            tasks.spawn(keep(launch, inbox, life, end.clone()));
+            actors.push(Actor { name, orders, life: seen });
+        }
+        Self { actors, end, tasks }
+    }
+
+    /// Asks all to leave and waits; those that stay too long are killed.
+    pub async fn leave(mut self) {
+        self.end.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// `a` to `z`, then `r27`, `r28`, …
+fn names() -> impl Iterator<Item = String> {
+    ('a'..='z').map(String::from).chain((27..).map(|number| format!("r{number}")))
+}

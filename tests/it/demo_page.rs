@@ -1,0 +1,164 @@
+//! The demo's page in a real browser: it shows what is heard, takes a command, survives a kill, and says so.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use segue::demo::show::Show;
+
+use crate::browser::{Browser, missing};
+use crate::demo_feed::{Feed, SOON};
+
+/// Says aloud that a test did not run: on stderr and in the file that `SEGUE_SKIPS` names.
+fn skip(test: &str, reason: &str) {
+    let line = format!("SKIPPED {test}: {reason}");
+    eprintln!("{line}");
+    if let Some(path) = std::env::var_os("SEGUE_SKIPS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+const HEADLINE: &str = "document.getElementById('now').textContent + ' ' + document.getElementById('last').textContent";
+
+fn pictures() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_music_that_goes_on_while_the_bot_is_killed() {
+    if let Some(reason) = missing() {
+        return skip("the page in a browser", &reason);
+    }
+    let feed = Feed::start(20).await;
+    let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
+    show.cast.actors[0].up().await.unwrap();
+    let browser = Browser::start().await;
+    browser.look(1366, 900, false).await;
+    browser.open(&show.page).await;
+    let all_play = "document.getElementById('now').textContent.startsWith('Music plays in all 20 guilds')";
+    browser.until("all guilds play", all_play, SOON, HEADLINE).await;
+
+    position_ticks(&browser).await;
+    titles_stay_text(&browser).await;
+    a_command_is_answered(&browser).await;
+    assert_eq!(feed.asked().last().unwrap()["name"], "nowplaying");
+    a_kill_is_survived(&browser).await;
+    keys_walk_through_time(&browser).await;
+    nothing_overflows(&browser).await;
+    take_pictures(&browser).await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+
+    browser.quit().await;
+    show.close().await;
+}
+
+async fn position_ticks(browser: &Browser) {
+    let position = "document.querySelector('.row .p').textContent";
+    let before = browser.eval(position).await;
+    let moved = format!("/\\d:\\d\\d/.test({position}) && {position} !== {before}");
+    browser.until("the position ticks", &moved, Duration::from_secs(5), position).await;
+}
+
+async fn titles_stay_text(browser: &Browser) {
+    let shown = "[...document.querySelectorAll('.row .t')].some((t) => t.textContent.includes('<img src=x'))";
+    browser.until("a hostile title is shown as text", shown, SOON, "document.getElementById('rows').textContent").await;
+    assert_eq!(browser.eval("document.querySelectorAll('#rows img, #answer img').length").await, 0);
+}
+
+async fn a_command_is_answered(browser: &Browser) {
+    let choose = "(() => { const s = document.querySelector('[name=command]'); s.value = 'nowplaying'; s.dispatchEvent(new Event('change')); return true; })()";
+    browser.eval(choose).await;
+    browser.click("#listener button[type=submit]").await;
+    let answered = "document.querySelector('#answer .embed .title, #answer .text, #answer .embed') !== null && document.querySelector('#answer .who small').textContent.startsWith('answered in')";
+    browser.until("the bot's answer is shown", answered, SOON, "document.getElementById('answer').textContent").await;
+}
+
+async fn a_kill_is_survived(browser: &Browser) {
+    browser.click("[data-act=kill]").await;
+    let said = "document.getElementById('last').textContent.startsWith('The bot was killed')";
+    browser.until("the kill is told", said, SOON, HEADLINE).await;
+    let fine = "/: \\d+ guilds carried on, nobody heard a gap, commands were back after \\d+\\.\\d\\d s\\./.test(document.getElementById('last').textContent)";
+    browser.until("nobody heard it", fine, Duration::from_secs(40), HEADLINE).await;
+    let listed = "document.querySelectorAll('#recoveries .recovery').length > 0 && document.querySelectorAll('#recoveries .phases i').length > 0";
+    browser.until("the recovery is listed", listed, SOON, "document.getElementById('recoveries').textContent").await;
+    let back = "document.querySelector('#members .chip.up') !== null && document.querySelector('#members .owned') !== null";
+    browser.until("the bot is back", back, SOON, "document.getElementById('members').textContent").await;
+}
+
+async fn keys_walk_through_time(browser: &Browser) {
+    browser.eval("document.querySelector('.row canvas').focus()").await;
+    let told = "document.activeElement.getAttribute('aria-valuetext')";
+    let before = browser.eval(told).await;
+    assert!(before.as_str().unwrap().starts_with("now: "), "{before}");
+    browser.press('\u{e012}').await;
+    let after = browser.eval(told).await;
+    assert!(after.as_str().unwrap().starts_with("2 seconds ago: "), "{after}");
+    browser.press('\u{e015}').await;
+    let next = browser.eval("document.activeElement.getAttribute('aria-label')").await;
+    assert!(next.as_str().unwrap().contains('2'), "the second guild has the focus: {next}");
+    browser.eval("document.activeElement.blur()").await;
+}
+
+async fn nothing_overflows(browser: &Browser) {
+    for width in [320, 390, 820, 1366] {
+        browser.look(width, 800, false).await;
+        let wide = browser.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        assert_eq!(wide, 0, "the page is wider than {width} px");
+    }
+}
+
+async fn take_pictures(browser: &Browser) {
+    for (name, width, height) in [("phone", 390, 844), ("desktop", 1366, 900)] {
+        for (scheme, dark) in [("light", false), ("dark", true)] {
+            browser.look(width, height, dark).await;
+            let drawn = "document.querySelector('.row canvas').width > 0";
+            browser.until("the strips are drawn", drawn, SOON, "innerWidth").await;
+            browser.eval("new Promise((done) => setTimeout(() => done(true), 300))").await;
+            browser.picture(&pictures().join(format!("{name}-{scheme}.png")), false).await;
+            browser.picture(&pictures().join(format!("{name}-{scheme}-whole.png")), true).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_stays_fluent_with_a_thousand_guilds() {
+    if let Some(reason) = missing() {
+        return skip("a thousand guilds in a browser", &reason);
+    }
+    let feed = Feed::start(1_000).await;
+    let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
+    let browser = Browser::start().await;
+    browser.look(1366, 900, false).await;
+    browser.open(&show.page).await;
+    let all_play = "document.getElementById('now').textContent.startsWith('Music plays in all 1000 guilds')";
+    browser.until("all guilds play", all_play, Duration::from_secs(60), HEADLINE).await;
+    let rows = browser.eval("document.querySelectorAll('.row').length").await.as_u64().unwrap();
+    assert!(rows < 60, "only rows that can be seen exist, not {rows}");
+    browser.eval("document.getElementById('strips').scrollTop = 1e9").await;
+    let last = "[...document.querySelectorAll('.row .guild')].some((name) => name.textContent.endsWith(' 1000'))";
+    browser.until("the last guild can be scrolled to", last, SOON, "document.getElementById('rows').textContent").await;
+    let slowest = "new Promise((done) => { const spans = []; let last = performance.now(); const step = (now) => { spans.push(now - last); last = now; spans.length < 60 ? requestAnimationFrame(step) : done(spans.sort((a, b) => a - b)[50]); }; requestAnimationFrame(step); })";
+    let frame = browser.eval(slowest).await.as_f64().unwrap();
+    assert!(frame < 100.0, "five of six frames take less than 100 ms, not {frame:.0}");
+    browser.quit().await;
+    show.close().await;
+}
+
+#[tokio::test]
+async fn another_page_cannot_press_the_buttons() {
+    let feed = Feed::start(1).await;
+    let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let press = |headers: &[(&str, &str)]| {
+        let request = http.post(format!("{}/act/kill", show.page)).header("content-type", "application/json").body(r#"{"replica":"z"}"#);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send()
+    };
+    assert_eq!(press(&[]).await.unwrap().status(), 403, "without the page's header");
+    assert_eq!(press(&[("x-segue-demo", "1"), ("origin", "http://evil.example")]).await.unwrap().status(), 403);
+    assert_eq!(press(&[("x-segue-demo", "1"), ("host", "evil.example")]).await.unwrap().status(), 403);
+    assert_eq!(press(&[("x-segue-demo", "1")]).await.unwrap().status(), 502, "our own: there is no replica z");
+    let page = http.get(&show.page).send().await.unwrap();
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    show.close().await;
+}
