@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::ids::id_of;
 use super::payload;
 use super::session::{Out, Refusal};
+use super::super::seam::Nodes;
 use super::world::World;
 
 /// The kinds that are Discord's, as `POST /faults` names them.
@@ -275,7 +276,7 @@ impl World {
     }
 
     fn unknown_kind(&self, kind: &str) -> String {
-        let mut known: Vec<&str> = KINDS.iter().chain(self.nodes.fault_kinds()).copied().collect();
+        let mut known: Vec<&str> = KINDS.iter().copied().chain(Nodes::fault_kinds()).collect();
         known.sort_unstable();
         format!("no fault is called \"{kind}\"; there are: {}", known.join(", "))
     }

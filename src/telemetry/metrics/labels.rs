@@ -89,6 +89,8 @@ label_values! {
         Drain = "drain",
         /// A Lavalink node was lost.
         NodeLost = "node_lost",
+        /// The gateway session was lost, and voice with it.
+        SessionLost = "session_lost",
         /// The leader moved a shard.
         Rebalance = "rebalance",
         /// The process started and found something to carry on.
