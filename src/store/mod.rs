@@ -10,7 +10,7 @@
 //! Every mutating call is durable (majority, journaled) when it returns `Ok`. [`StoreError::Unknown`] means that the
 //! write may or may not have happened; [`Store::write_guild`] re-reads and resolves that itself wherever it can.
 
-//pub mod mongo;
+pub mod mongo;
 mod open;
 pub mod origin;
 mod row;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-//use super::mongo::MongoStore;
+use super::mongo::MongoStore;
 use super::sqlite::SqliteStore;
 use super::{SharedStore, StoreError};
 
@@ -27,7 +27,7 @@ pub async fn open(address: &SecretString) -> Result<SharedStore, StoreError> {
         return Ok(Arc::new(store));
     }
     if address.starts_with("mongodb://") || address.starts_with("mongodb+srv://") {
-        //return Ok(Arc::new(MongoStore::open(address).await?));
+        return Ok(Arc::new(MongoStore::open(address).await?));
     }
     Err(refused("the address must begin with sqlite: or mongodb://"))
 }

@@ -155,14 +155,75 @@ mod tests {
             ("pid is gone", nothing, nothing, false, None, true),
             ("pid was given to another", nothing, nothing, false, Some(8_888), true),
             ("it runs", nothing, nothing, true, Some(5_000), false),
-            ("another pid namespace", nothing, |o| o.pid_namespace = Some(8), true, None, false),
-            ("pid namespace unknown", |o| o.pid_namespace = None, |o| o.pid_namespace = None, true, None, false),
+            (
+                "another pid namespace",
+                nothing,
+                |o| o.pid_namespace = Some(8),
+                true,
+                None,
+                false,
+            ),
+            (
+                "pid namespace unknown",
+                |o| o.pid_namespace = None,
+                |o| o.pid_namespace = None,
+                true,
+                None,
+                false,
+            ),
             ("start time unknown", nothing, |o| o.pid_start = None, true, None, false),
-            ("the same pod", pod, |o| { o.pod_uid = Some("p".into()); o.pid_namespace = Some(8); }, false, None, true),
-            ("another pod", pod, |o| { o.pod_uid = Some("q".into()); o.pid_namespace = Some(8); }, false, None, false),
-            ("another boot, same machine", nothing, |o| o.boot = Some("b0".into()), false, Some(5_000), true),
-            ("another boot, machine unknown", |o| o.machine = None, |o| { o.machine = None; o.boot = Some("b0".into()); }, false, None, false),
-            ("another boot, machine unknown, SQLite", |o| o.machine = None, |o| { o.machine = None; o.boot = Some("b0".into()); }, true, None, true),
+            (
+                "the same pod",
+                pod,
+                |o| {
+                    o.pod_uid = Some("p".into());
+                    o.pid_namespace = Some(8);
+                },
+                false,
+                None,
+                true,
+            ),
+            (
+                "another pod",
+                pod,
+                |o| {
+                    o.pod_uid = Some("q".into());
+                    o.pid_namespace = Some(8);
+                },
+                false,
+                None,
+                false,
+            ),
+            (
+                "another boot, same machine",
+                nothing,
+                |o| o.boot = Some("b0".into()),
+                false,
+                Some(5_000),
+                true,
+            ),
+            (
+                "another boot, machine unknown",
+                |o| o.machine = None,
+                |o| {
+                    o.machine = None;
+                    o.boot = Some("b0".into());
+                },
+                false,
+                None,
+                false,
+            ),
+            (
+                "another boot, machine unknown, SQLite",
+                |o| o.machine = None,
+                |o| {
+                    o.machine = None;
+                    o.boot = Some("b0".into());
+                },
+                true,
+                None,
+                true,
+            ),
             ("another boot unknown", nothing, |o| o.boot = None, true, None, false),
         ];
         for (name, mine, its, sqlite, runs, proven) in rows {
@@ -196,7 +257,10 @@ mod tests {
         let me = Origin::of_this_process(None);
         assert_eq!(me.pid, std::process::id());
         assert!(me.boot.is_some() && me.pid_start.is_some(), "{me:?}");
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep runs");
         let its = Origin {
             pid: child.id(),
             pid_start: process_start(child.id()),

@@ -193,7 +193,14 @@ mod tests {
                 |(id, ms, at)| json!({ "paused": false, "current": item(id), "position_ms": ms, "at_ms": at })
             ),
         ];
-        let rest = (any::<bool>(), 0..=200_u16, any::<bool>(), 0..5_u64, "[a-z.$]{1,8}", any::<u64>());
+        let rest = (
+            any::<bool>(),
+            0..=200_u16,
+            any::<bool>(),
+            0..5_u64,
+            "[a-z.$]{1,8}",
+            any::<u64>(),
+        );
         (deck, rest).prop_map(|(mut record, (looped, volume, autoplay, queued, key, value))| {
             record["schema"] = json!(1);
             record["loop"] = json!(looped);

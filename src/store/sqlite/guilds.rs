@@ -172,7 +172,12 @@ pub(super) fn write(db: &Connection, write: &GuildWrite, schema: u32) -> Result<
     let there = look(db, write.id)?;
     match judge(write, there.as_ref()) {
         Judged::Settled(written) => return Ok(written),
-        Judged::Newer => return Err(unreadable(write.id, "a newer version of the program wrote it".to_owned())),
+        Judged::Newer => {
+            return Err(unreadable(
+                write.id,
+                "a newer version of the program wrote it".to_owned(),
+            ));
+        }
         Judged::Apply => {}
     }
     let carried;

@@ -59,7 +59,8 @@ pub(super) fn join(db: &Connection, member: &MemberRow) -> Result<(), StoreError
     ))
     .and_then(|mut insert| {
         let shard_seq = serde_json::to_string(&member.shard_seq).unwrap_or_else(|_| "{}".to_owned());
-        let row = serde_json::to_string(member).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let row =
+            serde_json::to_string(member).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         insert.execute(params![member.id.0, shard_seq, row])
     })
     .or_failed(what)?;

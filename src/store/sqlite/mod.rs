@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::thread::{Kind, Thread};
 use super::{
-    Beat, Checkpoint, GatewaySession, GuildRow, GuildWrite, MemberRow, MemberState, Sealed, ShardRow, Store, StoreError,
-    Written, schema,
+    Beat, Checkpoint, GatewaySession, GuildRow, GuildWrite, MemberRow, MemberState, Sealed, ShardRow, Store,
+    StoreError, Written, schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
@@ -150,7 +150,9 @@ impl Store for SqliteStore {
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
         let (previous, me) = (previous.cloned(), me.clone());
         let job = move |db: &_| guilds::seal(db, shard, previous.as_ref(), &me);
-        self.thread.call("sealing the guilds of a shard", Kind::Write, job).await
+        self.thread
+            .call("sealing the guilds of a shard", Kind::Write, job)
+            .await
     }
 
     async fn claim_guild(

@@ -137,7 +137,10 @@ pub(super) fn put_meta(
         return Ok(false);
     }
     let value = text("writing a fact", value)?;
-    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, &value])
-        .map(|_| true)
-        .map_err(|error| failed("writing a fact", error))
+    db.execute(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
+        [key, &value],
+    )
+    .map(|_| true)
+    .map_err(|error| failed("writing a fact", error))
 }

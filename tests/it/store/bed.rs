@@ -12,12 +12,14 @@ use segue::model::track::{Item, Track};
 use segue::store::{self, Checkpoint, GuildWrite, MemberRow, MemberState, Origin, SharedStore};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::mongod;
 
 /// A place, and a store opened on it.
 pub(crate) struct Bed {
     place: Place,
+    _turn: Option<SemaphorePermit<'static>>,
     pub(crate) store: SharedStore,
 }
 
@@ -27,6 +29,8 @@ enum Place {
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Few tests at a time work on the shared set, so that a small machine keeps the operations' deadline.
+static TURNS: Semaphore = Semaphore::const_new(3);
 
 impl Bed {
     pub(crate) async fn sqlite() -> Self {
@@ -35,18 +39,21 @@ impl Bed {
         Self {
             store: open(&address).await,
             place: Place::Sqlite(folder),
+            _turn: None,
         }
     }
 
     /// `None` when no `mongod` can be had.
     pub(crate) async fn mongodb(test: &str) -> Option<Self> {
         let set = mongod::shared().await?;
+        let turn = TURNS.acquire().await.expect("never closed");
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let short: String = test.chars().take(40).collect();
         let uri = set.uri(&format!("t{number}_{short}"));
         Some(Self {
             store: open(&uri).await,
             place: Place::Mongodb(uri),
+            _turn: Some(turn),
         })
     }
 
@@ -134,7 +141,9 @@ fn sqlite_address(folder: &TempDir) -> String {
 }
 
 pub(crate) async fn open(address: &str) -> SharedStore {
-    store::open(&SecretString::from(address)).await.expect("the store opens")
+    store::open(&SecretString::from(address))
+        .await
+        .expect("the store opens")
 }
 
 /// JSON without anything special in it, as BSON.
@@ -238,10 +247,7 @@ pub(crate) async fn settle(store: &SharedStore, id: GuildId, owner: &str) {
         lists: Some(lists(3)),
         ..write(id, owner, epoch, 1)
     };
-    assert_eq!(
-        store.write_guild(&first).await.expect("writes"),
-        segue::store::Written::Done
-    );
+    assert_eq!(store.write_guild(&first).await.expect("writes"), store::Written::Done);
 }
 
 pub(crate) fn anchor(row: &store::GuildRow) -> Anchor {

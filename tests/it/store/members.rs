@@ -32,10 +32,17 @@ pub(crate) async fn a_member_joins_renews_and_carries_its_sequence_numbers(bed: 
     let renewed = renewed.expect("lives");
     assert_eq!((renewed.seq, renewed.shard_seq.len()), (2, 2));
     // A shard that was given away must not linger in the member's numbers.
-    let renewed = store.renew(&me("a"), &beat(&[(1, 21)])).await.expect("renews").expect("lives");
+    let renewed = store
+        .renew(&me("a"), &beat(&[(1, 21)]))
+        .await
+        .expect("renews")
+        .expect("lives");
     assert_eq!(renewed.shard_seq, BTreeMap::from([(1, 21)]));
     assert_eq!(store.members().await.expect("members"), [renewed]);
-    assert_eq!(store.renew(&me("nobody"), &Beat::default()).await.expect("answers"), None);
+    assert_eq!(
+        store.renew(&me("nobody"), &Beat::default()).await.expect("answers"),
+        None
+    );
 }
 
 pub(crate) async fn a_fenced_or_gone_member_never_renews_again(bed: &Bed) {
@@ -65,7 +72,10 @@ pub(crate) async fn only_one_of_many_fences_a_member(bed: &Bed) {
     bed.store.join(member("a")).await.expect("joins");
     let member = me("a");
     let attempts = (0..8).map(|n| if n % 2 == 0 { &bed.store } else { &other }.fence(&member, "silent"));
-    let won = join_all(attempts).await.into_iter().filter(|done| matches!(done, Ok(true)));
+    let won = join_all(attempts)
+        .await
+        .into_iter()
+        .filter(|done| matches!(done, Ok(true)));
     assert_eq!(won.count(), 1);
 }
 
@@ -81,9 +91,19 @@ pub(crate) async fn a_fact_changes_only_from_what_was_expected(bed: &Bed) {
     let store = &bed.store;
     assert_eq!(store.meta("k").await.expect("reads"), None);
     assert!(!store.put_meta("k", Some(&json!(1)), &json!(2)).await.expect("answers"));
-    assert!(store.put_meta("k", None, &json!({"a": [1, null]})).await.expect("answers"));
+    assert!(
+        store
+            .put_meta("k", None, &json!({"a": [1, null]}))
+            .await
+            .expect("answers")
+    );
     assert!(!store.put_meta("k", None, &json!(2)).await.expect("answers"));
-    assert!(!store.put_meta("k", Some(&json!({"a": [1]})), &json!(2)).await.expect("answers"));
+    assert!(
+        !store
+            .put_meta("k", Some(&json!({"a": [1]})), &json!(2))
+            .await
+            .expect("answers")
+    );
     let other = bed.another().await;
     let (expected, left, right) = (json!({"a": [1, null]}), json!("left"), json!("right"));
     let (a, b) = tokio::join!(
@@ -92,13 +112,21 @@ pub(crate) async fn a_fact_changes_only_from_what_was_expected(bed: &Bed) {
     );
     let (a, b) = (a.expect("answers"), b.expect("answers"));
     assert!(a != b, "exactly one wins: {a} {b}");
-    assert_eq!(store.meta("k").await.expect("reads"), Some(if a { left } else { right }));
+    assert_eq!(
+        store.meta("k").await.expect("reads"),
+        Some(if a { left } else { right })
+    );
 }
 
 pub(crate) async fn facts_may_contain_anything(bed: &Bed) {
     let value = json!({ "$set": { "a.b": "\u{0}", "": u64::MAX, "%24": i64::MIN, "nul\u{0}": 1.5, "x": null } });
     assert!(bed.store.put_meta("$k.\u{202e}", None, &value).await.expect("stores"));
     assert_eq!(bed.store.meta("$k.\u{202e}").await.expect("reads"), Some(value.clone()));
-    assert!(bed.store.put_meta("$k.\u{202e}", Some(&value), &json!(null)).await.expect("stores"));
+    assert!(
+        bed.store
+            .put_meta("$k.\u{202e}", Some(&value), &json!(null))
+            .await
+            .expect("stores")
+    );
     assert_eq!(bed.store.meta("$k.\u{202e}").await.expect("reads"), Some(json!(null)));
 }

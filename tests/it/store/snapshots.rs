@@ -1,7 +1,9 @@
 //! What a snapshot keeps, and the schemas.
 
 use segue::model::ids::{GuildId, Rev};
-use segue::model::record::{DeckRecord, Head, LoopMode, PauseReason, PendingRecord, SCHEMA, VoiceCredentials, VoiceRecord};
+use segue::model::record::{
+    DeckRecord, Head, LoopMode, PauseReason, PendingRecord, SCHEMA, VoiceCredentials, VoiceRecord,
+};
 use segue::store::{GuildWrite, StoreError, Written};
 use serde_json::{Value, json};
 
@@ -25,8 +27,10 @@ pub(crate) async fn a_big_queue_and_hostile_text_come_back_as_they_were(bed: &Be
     let mut all = lists(1_000);
     all.queue[500] = item(500, HOSTILE);
     let mut head = playing(1_000);
-    head.filters = Some(json!({ "$where": { "a.b": [HOSTILE, 1, -1, 1.5, u64::MAX, null, true] }, "nul\u{0}": {}, "": 1 }));
-    head.unknown.insert("$odd.key\u{0}%".into(), json!({ HOSTILE: HOSTILE }));
+    head.filters =
+        Some(json!({ "$where": { "a.b": [HOSTILE, 1, -1, 1.5, u64::MAX, null, true] }, "nul\u{0}": {}, "": 1 }));
+    head.unknown
+        .insert("$odd.key\u{0}%".into(), json!({ HOSTILE: HOSTILE }));
     head.settings.dj_role = Some(u64::MAX >> 1);
     head.voice = Some(VoiceRecord {
         channel: segue::model::ids::ChannelId::new(77),
@@ -51,7 +55,13 @@ pub(crate) async fn a_big_queue_and_hostile_text_come_back_as_they_were(bed: &Be
         ..write(guild(1), "a", 1, 2)
     };
     assert_eq!(store.write_guild(&big).await.expect("writes"), Written::Done);
-    let row = bed.another().await.guild(guild(1)).await.expect("reads").expect("there");
+    let row = bed
+        .another()
+        .await
+        .guild(guild(1))
+        .await
+        .expect("reads")
+        .expect("there");
     assert_eq!(row.snapshot.head, head);
     assert_eq!(row.snapshot.lists, all);
 }
@@ -60,7 +70,8 @@ pub(crate) async fn unknown_fields_of_a_head_survive(bed: &Bed) {
     let store = &bed.store;
     let mut head = serde_json::to_value(playing(5)).expect("a head");
     head["from_the_future"] = json!({ "deep": [1, { "er": null }] });
-    bed.put_raw(guild(1), &me("a"), &head, Some(&json!({ "queue": [], "history": [] }))).await;
+    bed.put_raw(guild(1), &me("a"), &head, Some(&json!({ "queue": [], "history": [] })))
+        .await;
     let row = store.guild(guild(1)).await.expect("reads").expect("there");
     let mut next = write(guild(1), "a", 3, 8);
     next.head = Head {
@@ -78,8 +89,13 @@ pub(crate) async fn a_record_of_schema_one_is_read_and_rewritten_as_two(bed: &Be
     bed.put_raw(guild(1), &me("a"), &fixture("schema-1"), None).await;
     let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
     let head = &sealed.active[0].snapshot.head;
-    assert_eq!((head.schema, head.volume, head.loop_mode), (SCHEMA, 80, LoopMode::Queue));
-    assert!(matches!(&head.deck, DeckRecord::Paused { position_ms: 61_500, reason: PauseReason::Person, item } if item.id.0 == 4));
+    assert_eq!(
+        (head.schema, head.volume, head.loop_mode),
+        (SCHEMA, 80, LoopMode::Queue)
+    );
+    assert!(
+        matches!(&head.deck, DeckRecord::Paused { position_ms: 61_500, reason: PauseReason::Person, item } if item.id.0 == 4)
+    );
     assert_eq!(sealed.active[0].snapshot.lists.queue.len(), 2);
     assert_eq!(sealed.active[0].snapshot.lists.history.len(), 1);
     // A head alone is written: the lists that lay inside the old head stay.
@@ -106,11 +122,18 @@ pub(crate) async fn schema_one_is_written_while_somebody_needs_it(bed: &Bed) {
     assert_eq!((&stored["schema"], &stored["loop"]), (&json!(1), &json!(true)));
     assert_eq!(stored["queue"].as_array().map(Vec::len), Some(3));
     let row = store.guild(guild(1)).await.expect("reads").expect("there");
-    assert_eq!((row.snapshot.head.loop_mode, row.snapshot.lists), (LoopMode::Track, lists(3)));
+    assert_eq!(
+        (row.snapshot.head.loop_mode, row.snapshot.lists),
+        (LoopMode::Track, lists(3))
+    );
     // Again in the old form, the head alone; then a guild that is new; then back to the new form.
     next.rev = Rev(3);
     assert_eq!(store.write_guild(&next).await.expect("writes"), Written::Done);
-    store.claim_guild(guild(2), 0, None, &me("a")).await.expect("answers").expect("free");
+    store
+        .claim_guild(guild(2), 0, None, &me("a"))
+        .await
+        .expect("answers")
+        .expect("free");
     assert_eq!(bed.raw_head(guild(2)).await["schema"], 1);
     store.set_write_schema(99);
     next.rev = Rev(4);

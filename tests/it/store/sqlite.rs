@@ -10,7 +10,9 @@ use segue::store::{GuildWrite, Store as _, StoreError, Written};
 use super::bed::{guild, lists, me, open, write};
 
 async fn refused(address: String) -> StoreError {
-    segue::store::open(&SecretString::from(address)).await.expect_err("it does not open")
+    segue::store::open(&SecretString::from(address))
+        .await
+        .expect_err("it does not open")
 }
 
 #[tokio::test]
@@ -20,10 +22,24 @@ async fn the_file_is_made_for_its_owner_alone_and_its_folder_too() {
     let store = open(&format!("sqlite:{}", path.display())).await;
     store.claim_guild(guild(1), 0, None, &me("a")).await.expect("claims");
     for name in ["segue.db", "segue.db-wal"] {
-        let mode = path.with_file_name(name).metadata().expect("there").permissions().mode();
+        let mode = path
+            .with_file_name(name)
+            .metadata()
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    assert_eq!(path.parent().expect("a folder").metadata().expect("there").permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        path.parent()
+            .expect("a folder")
+            .metadata()
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o777,
+        0o700
+    );
 }
 
 #[tokio::test]
@@ -56,7 +72,11 @@ async fn a_full_disk_is_told_and_what_was_confirmed_stays() {
     store.limit_pages(60).await.expect("limited");
     let mut confirmed = 0;
     let mut full = None;
-    store.claim_guild(guild(1), 0, None, &me("a")).await.expect("claims").expect("free");
+    store
+        .claim_guild(guild(1), 0, None, &me("a"))
+        .await
+        .expect("claims")
+        .expect("free");
     for rev in 1..200 {
         let next = GuildWrite {
             lists: Some(lists(rev * 4)),
@@ -73,7 +93,10 @@ async fn a_full_disk_is_told_and_what_was_confirmed_stays() {
             }
         }
     }
-    assert!(matches!(full, Some(StoreError::Full { .. })), "{full:?} after rev {confirmed}");
+    assert!(
+        matches!(full, Some(StoreError::Full { .. })),
+        "{full:?} after rev {confirmed}"
+    );
     assert!(confirmed > 0);
     let row = store.guild(guild(1)).await.expect("reads").expect("there");
     assert_eq!((row.rev.0, row.snapshot.lists), (confirmed, lists(confirmed * 4)));
@@ -87,7 +110,11 @@ async fn one_request_that_does_not_fit_takes_no_other_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(&folder.path().join("segue.db")).expect("opens");
     for id in 1..=9 {
-        store.claim_guild(guild(id), 0, None, &me("a")).await.expect("claims").expect("free");
+        store
+            .claim_guild(guild(id), 0, None, &me("a"))
+            .await
+            .expect("claims")
+            .expect("free");
     }
     store.limit_pages(80).await.expect("limited");
     let writes: Vec<_> = (1..=9)
@@ -128,12 +155,23 @@ async fn what_another_process_locks_is_unavailable_within_the_deadline() {
     let other = rusqlite::Connection::open(&path).expect("opens");
     other.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let begun = tokio::time::Instant::now();
-    let error = store.claim_guild(guild(1), 0, None, &me("a")).await.expect_err("locked");
+    let error = store
+        .claim_guild(guild(1), 0, None, &me("a"))
+        .await
+        .expect_err("locked");
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
-    assert!(begun.elapsed() < segue::store::OPERATION_DEADLINE * 2, "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < segue::store::OPERATION_DEADLINE * 2,
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(store.guild(guild(1)).await.expect("reading goes on"), None);
     other.execute_batch("ROLLBACK").expect("unlocked");
-    store.claim_guild(guild(1), 0, None, &me("a")).await.expect("claims").expect("free");
+    store
+        .claim_guild(guild(1), 0, None, &me("a"))
+        .await
+        .expect("claims")
+        .expect("free");
 }
 
 #[tokio::test]
@@ -143,18 +181,36 @@ async fn figures() {
     let store = SqliteStore::open(&folder.path().join("segue.db")).expect("opens");
     let me = me("a");
     for id in 1..=1_000 {
-        store.claim_guild(guild(id), 0, None, &me).await.expect("claims").expect("free");
+        store
+            .claim_guild(guild(id), 0, None, &me)
+            .await
+            .expect("claims")
+            .expect("free");
     }
-    let round = |rev| (1..=500).map(move |id| write(guild(id), "a", 1, rev)).collect::<Vec<_>>();
+    let round = |rev| {
+        (1..=500)
+            .map(move |id| write(guild(id), "a", 1, rev))
+            .collect::<Vec<_>>()
+    };
     let (begun, commits) = (tokio::time::Instant::now(), store.commits());
     for write in round(1) {
         store.write_guild(&write).await.expect("writes");
     }
-    println!("500 writes one by one: {:?}, {} commits", begun.elapsed(), store.commits() - commits);
+    println!(
+        "500 writes one by one: {:?}, {} commits",
+        begun.elapsed(),
+        store.commits() - commits
+    );
     let (begun, commits, writes) = (tokio::time::Instant::now(), store.commits(), round(2));
     join_all(writes.iter().map(|write| store.write_guild(write))).await;
-    println!("500 writes at once: {:?}, {} commits", begun.elapsed(), store.commits() - commits);
-    let batch: Vec<_> = (1..=1_000).map(|id| super::bed::checkpoint(guild(id), "a", 1, 2, 60_000)).collect();
+    println!(
+        "500 writes at once: {:?}, {} commits",
+        begun.elapsed(),
+        store.commits() - commits
+    );
+    let batch: Vec<_> = (1..=1_000)
+        .map(|id| super::bed::checkpoint(guild(id), "a", 1, 2, 60_000))
+        .collect();
     let begun = tokio::time::Instant::now();
     store.checkpoint(&batch).await.expect("saves");
     println!("1,000 checkpoints: {:?}", begun.elapsed());
