@@ -140,9 +140,13 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut Origin);
+    /// What of me differs, what of the other, on SQLite, what runs under the other's pid; whether it is proven.
+    type Case = (&'static str, Change, Change, bool, Option<u64>, bool);
+
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn death_is_proven_only_where_it_is_certain() {
-        type Change = fn(&mut Origin);
         let me = || Origin {
             pid: 200,
             pid_start: Some(9_000),
@@ -150,8 +154,7 @@ mod tests {
         };
         let pod = |o: &mut Origin| o.pod_uid = Some("p".into());
         let nothing: Change = |_| {};
-        // What of me differs, what of the other, on SQLite, what runs under the other's pid; whether it is proven.
-        let rows: [(&str, Change, Change, bool, Option<u64>, bool); 12] = [
+        let rows: [Case; 12] = [
             ("pid is gone", nothing, nothing, false, None, true),
             ("pid was given to another", nothing, nothing, false, Some(8_888), true),
             ("it runs", nothing, nothing, true, Some(5_000), false),

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::skip::skip;
 
 /// How long a set may take until it has a primary.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Three `mongod`. They end when this is dropped, or when the process ends in any way.
 #[derive(Debug)]

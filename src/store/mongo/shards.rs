@@ -107,10 +107,10 @@ pub(super) async fn save_node_session(
     session: Option<&str>,
 ) -> Result<bool, StoreError> {
     let path = format!("lavalink.{}", escaped(&node.0));
-    let update = match session {
-        Some(session) => doc! { "$set": { path: session } },
-        None => doc! { "$unset": { path: "" } },
-    };
+    let update = session.map_or_else(
+        || doc! { "$unset": { &path: "" } },
+        |session| doc! { "$set": { &path: session } },
+    );
     change(link, "saving a Lavalink session", owned, update).await
 }
 

@@ -78,9 +78,10 @@ async fn lists_of(link: &Link, id: GuildId) -> Result<Option<Lists>, StoreError>
 fn statement(write: &GuildWrite, lists: Option<&Lists>, schema: u32) -> Result<(Document, Document), StoreError> {
     let record = schema::write(&write.head, lists, schema).map_err(unwritable)?;
     let anchor = schema::anchor_of(&write.head).as_ref().map(anchor).transpose()?;
-    let readable = match lists {
-        Some(_) => doc! { "$lte": i64::from(SCHEMA) },
-        None => doc! { "$eq": i64::from(record.schema) },
+    let readable = if lists.is_some() {
+        doc! { "$lte": i64::from(SCHEMA) }
+    } else {
+        doc! { "$eq": i64::from(record.schema) }
     };
     let rev = i64::try_from(write.rev.0).map_err(|error| unwritable(error.to_string()))?;
     let filter = doc! {

@@ -11,7 +11,7 @@ use super::fault::{OrFailed as _, failed};
 use crate::store::StoreError;
 
 /// Shorter than an operation's deadline, so that a lock held by another process is told as "unavailable".
-const BUSY: Duration = Duration::from_millis(1_000);
+const BUSY: Duration = Duration::from_secs(1);
 /// Layout of the tables; a file with a higher one was made by a newer version.
 const LAYOUT: i64 = 1;
 

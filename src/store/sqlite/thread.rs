@@ -29,7 +29,7 @@ pub(super) enum Kind {
 /// Ends when it is dropped, after what it is doing.
 pub(super) struct Thread {
     requests: Option<mpsc::Sender<Box<dyn Request>>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    worker: Option<std::thread::JoinHandle<()>>,
     commits: Arc<AtomicU64>,
 }
 
@@ -42,8 +42,8 @@ impl fmt::Debug for Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         self.requests.take();
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
+        if let Some(worker) = self.worker.take() {
+            drop(worker.join());
         }
     }
 }
@@ -53,7 +53,7 @@ impl Thread {
         let (requests, queue) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
-        let thread = std::thread::Builder::new()
+        let worker = std::thread::Builder::new()
             .name("sqlite".to_owned())
             .spawn(move || serve(&connection, queue, &counter))
             .map_err(|error| StoreError::Refused {
@@ -62,7 +62,7 @@ impl Thread {
             })?;
         Ok(Self {
             requests: Some(requests),
-            thread: Some(thread),
+            worker: Some(worker),
             commits,
         })
     }
@@ -154,10 +154,23 @@ fn serve(db: &Connection, mut queue: mpsc::Receiver<Box<dyn Request>>, commits: 
             batch.push(next);
         }
         batch.retain(|request| !request.abandoned());
-        if batch.len() > 1 && together(db, &mut batch, commits).is_ok() {
-            batch.into_iter().for_each(|request| request.answer(None));
-        } else {
+        if batch.len() == 1 {
             alone(db, batch, commits);
+            continue;
+        }
+        match together(db, &mut batch, commits) {
+            Ok(()) => {
+                for request in batch {
+                    request.answer(None);
+                }
+            }
+            // It may have happened: what is not idempotent must not run twice.
+            Err(StoreError::Unknown { what, .. }) => {
+                for request in batch {
+                    request.answer(Some(StoreError::Unknown { what, source: None }));
+                }
+            }
+            Err(_) => alone(db, batch, commits),
         }
     }
 }

@@ -46,8 +46,8 @@ async fn errors_about_an_address_never_quote_the_password() {
 async fn a_thousand_checkpoints_are_one_round_trip() {
     let Some(set) = mongod::shared().await else { return };
     let mut options = ClientOptions::parse(set.uri("round_trips")).await.expect("an address");
-    let sent = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&sent);
+    let commands = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&commands);
     options.command_event_handler = Some(EventHandler::callback(move |event| {
         if let CommandEvent::Started(_) = event {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -70,18 +70,18 @@ async fn a_thousand_checkpoints_are_one_round_trip() {
     let settled: Vec<_> = settled.buffer_unordered(16).collect().await;
     assert!(settled.iter().all(|written| *written == Written::Done));
     let batch: Vec<_> = (1..=1_000).map(|id| checkpoint(guild(id), "a", 1, 1, 60_000)).collect();
-    sent.store(0, Ordering::Relaxed);
+    commands.store(0, Ordering::Relaxed);
     let begun = Instant::now();
     let lost = store.checkpoint(&batch).await.expect("saves");
     println!("1,000 checkpoints: {:?}", begun.elapsed());
     assert!(lost.is_empty());
-    assert_eq!(sent.load(Ordering::Relaxed), 1);
+    assert_eq!(commands.load(Ordering::Relaxed), 1);
     let begun = Instant::now();
     let sealed = store.seal(0, Some(&me), &super::bed::me("b")).await.expect("seals");
     println!(
         "sealing 1,000 guilds: {:?}, {} commands",
         begun.elapsed(),
-        sent.load(Ordering::Relaxed)
+        commands.load(Ordering::Relaxed)
     );
     assert_eq!(sealed.active.len(), 1_000);
 }
