@@ -231,14 +231,15 @@ mod tests {
 
     #[test]
     fn a_batch_ends_at_a_thousand_entries_or_eight_megabytes() {
-        for (count, owner, expected) in [
-            (999, 36, 999),
-            (2_500, 36, 1_000),
-            (900, 20_000, 414),
-            (1, 9_000_000, 1),
-        ] {
+        for (count, owner, expected) in [(999, 36, 999), (2_500, 36, CHECKPOINT_BATCH), (1, 9_000_000, 1)] {
             let (_, taken) = updates(&checkpoints(count, &"x".repeat(owner))).expect("statements");
             assert_eq!(taken, expected, "{count} with owners of {owner}");
         }
+        let (statements, taken) = updates(&checkpoints(900, &"x".repeat(20_000))).expect("statements");
+        let bytes: usize = statements.iter().map(|one| one.to_vec().expect("BSON").len()).sum();
+        assert!(
+            bytes <= BATCH_BYTES && bytes + bytes / taken > BATCH_BYTES,
+            "{taken} are {bytes} bytes"
+        );
     }
 }
