@@ -7,3 +7,6 @@ mod sim_discord;
 mod browser;
 mod demo_feed;
 mod demo_page;
+mod mongod;
+mod skip;
+mod store;
