@@ -63,6 +63,17 @@ impl Drop for Waiting {
     }
 }
 
+/// This member may not act outwards at this moment: it could not renew in time, or it was fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this member has no authority to act")]
+pub struct NoAuthority;
+
+/// Asked at every outward act, never remembered.
+pub trait Authority: Send + Sync + std::fmt::Debug {
+    /// `Ok` while this member may act for the shard or guild it was given for.
+    fn check(&self) -> Result<(), NoAuthority>;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
