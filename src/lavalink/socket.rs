@@ -170,3 +170,68 @@ fn judge(error: &Error) -> (Trouble, String) {
     };
     (trouble, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{MemberId, NodeName, ShardId, UserId};
+
+    /// An accepted connection whose far end does not read by itself.
+    async fn pair() -> (Socket, WebSocketStream<TcpStream>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let config = NodeConfig::new(NodeName("a".into()), url, "pw".into());
+        let identity = Identity {
+            user: UserId::new(1),
+            member: MemberId("m".into()),
+            shard: ShardId::ONE,
+        };
+        let request = request(&config, &identity).unwrap();
+        let accept = async {
+            tokio_tungstenite::accept_async(listener.accept().await.unwrap().0)
+                .await
+                .unwrap()
+        };
+        let (near, far) = tokio::join!(Socket::connect(&request, Some("s")), accept);
+        (near.map_err(|(_, why)| why).unwrap(), far)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_answers_nothing_is_half_open_after_a_ping_and_its_deadline() {
+        let (mut near, _far) = pair().await;
+        tokio::time::pause();
+        let began = Instant::now();
+        assert_eq!(near.next().await, Err(End::HalfOpen));
+        assert_eq!(began.elapsed().as_secs(), (PING_EVERY + PONG_LIMIT).as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_close_and_a_break_are_told_apart() {
+        let (mut near, mut far) = pair().await;
+        let frame = CloseFrame {
+            code: CloseCode::Away,
+            reason: Utf8Bytes::from_static(""),
+        };
+        far.close(Some(frame)).await.unwrap();
+        assert_eq!(near.next().await, Err(End::Closed { code: 1001 }));
+        let (mut near, far) = pair().await;
+        drop(far);
+        assert!(matches!(near.next().await, Err(End::Broken(_))));
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nothing_listens_is_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        drop(listener);
+        let config = NodeConfig::new(NodeName("a".into()), url, "pw".into());
+        let identity = Identity {
+            user: UserId::new(1),
+            member: MemberId("m".into()),
+            shard: ShardId::ONE,
+        };
+        let request = request(&config, &identity).unwrap();
+        let refused = Socket::connect(&request, None).await.err().map(|(trouble, _)| trouble);
+        assert_eq!(refused, Some(Trouble::Refused));
+    }
+}
