@@ -92,120 +92,29 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Swallow,
-        Answer,
-        Restart,
-        Pass(u64),
-        Admits(bool),
-    }
-    use Step::{Admits, Answer, Pass, Restart, Swallow};
-
     #[tokio::test(start_paused = true)]
     async fn the_breaker_follows_its_table() {
-        let table: &[(&str, &[Step])] = &[
-            (
-                "three swallowed calls are borne",
-                &[Swallow, Swallow, Swallow, Admits(true)],
-            ),
-            (
-                "the fourth opens it",
-                &[Swallow, Swallow, Swallow, Swallow, Admits(false)],
-            ),
-            (
-                "one probe after the wait",
-                &[
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Pass(30),
-                    Admits(true),
-                    Admits(false),
-                ],
-            ),
-            (
-                "an answered probe closes it",
-                &[
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Pass(30),
-                    Admits(true),
-                    Answer,
-                    Admits(true),
-                    Admits(true),
-                ],
-            ),
-            (
-                "held threads are not forgotten",
-                &[
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Pass(30),
-                    Admits(true),
-                    Answer,
-                    Swallow,
-                    Admits(false),
-                ],
-            ),
-            (
-                "a swallowed probe doubles the wait",
-                &[
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Pass(30),
-                    Admits(true),
-                    Swallow,
-                    Pass(59),
-                    Admits(false),
-                    Pass(1),
-                    Admits(true),
-                ],
-            ),
-            (
-                "a probe that was dropped does not block for ever",
-                &[
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Pass(30),
-                    Admits(true),
-                    Pass(30),
-                    Admits(true),
-                ],
-            ),
-            (
-                "a restart forgives",
-                &[
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Swallow,
-                    Restart,
-                    Admits(true),
-                    Swallow,
-                    Admits(true),
-                ],
-            ),
+        // s: swallowed, a: answered, r: restarted, +: 10 s pass, y and n: must (not) admit.
+        let table = [
+            ("three swallowed calls are borne", "sssy"),
+            ("the fourth opens it", "ssssn"),
+            ("one probe after the wait", "ssss+++yn"),
+            ("an answered probe closes it", "ssss+++yayy"),
+            ("held threads are not forgotten", "ssss+++yasn"),
+            ("a swallowed probe doubles the wait", "ssss+++ys+++++n+y"),
+            ("a probe that was dropped does not block for ever", "ssss+++y+++y"),
+            ("a restart forgives", "ssssrysy"),
         ];
         for (name, steps) in table {
             let mut breaker = Breaker::default();
             let mut now = Instant::now();
-            for (at, step) in steps.iter().enumerate() {
-                match *step {
-                    Swallow => drop(breaker.swallowed(now)),
-                    Answer => breaker.answered(),
-                    Restart => breaker.restarted(),
-                    Pass(seconds) => now += Duration::from_secs(seconds),
-                    Admits(expected) => assert_eq!(breaker.admits(now), expected, "{name}: step {at}, {breaker:?}"),
+            for (at, step) in steps.chars().enumerate() {
+                match step {
+                    's' => drop(breaker.swallowed(now)),
+                    'a' => breaker.answered(),
+                    'r' => breaker.restarted(),
+                    '+' => now += Duration::from_secs(10),
+                    _ => assert_eq!(breaker.admits(now), step == 'y', "{name}: step {at}, {breaker:?}"),
                 }
             }
         }

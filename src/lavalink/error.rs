@@ -77,12 +77,13 @@ impl CallError {
             Self::SessionGone => Class::SessionGone,
             Self::PlayerGone => Class::PlayerGone,
             Self::VoiceCut | Self::Unreachable(_) => Class::NodeDown,
-            Self::VoiceRefused | Self::Busy => Class::Retry,
-            Self::Timeout(_) => Class::Timeout,
-            Self::Status {
+            Self::VoiceRefused
+            | Self::Busy
+            | Self::Status {
                 status: 408 | 429 | 502..=504,
                 ..
             } => Class::Retry,
+            Self::Timeout(_) => Class::Timeout,
             Self::Status { status, text } => Class::Refused {
                 status: *status,
                 text: text.clone(),

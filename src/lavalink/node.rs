@@ -255,7 +255,9 @@ impl Node {
     /// Deletes the guild's player, if there is one.
     pub async fn destroy(&self, guild: GuildId) -> Result<(), CallError> {
         let session = self.session()?;
-        self.destroy_in(&session, guild).await
+        self.destroy_in(&session, guild).await?;
+        self.0.lock().unclean.remove(&guild);
+        Ok(())
     }
 
     /// The guild's player, if there is one.
@@ -288,6 +290,7 @@ impl Node {
         }
         if self.0.lock().unclean.contains(&guild) {
             self.destroy_in(session, guild).await?;
+            self.0.lock().unclean.remove(&guild);
             if patch.track.is_none() {
                 return Err(CallError::PlayerGone);
             }
@@ -336,10 +339,10 @@ impl Node {
         guild: GuildId,
         patch: &PlayerPatch,
     ) -> Result<PlayerSeen, CallError> {
-        let path = format!("/sessions/{session}/players/{guild}?noReplace={}", patch.no_replace);
+        let target = format!("/sessions/{session}/players/{guild}?noReplace={}", patch.no_replace);
         let body = client::patch_body(patch);
         let reply = self
-            .in_session(operation, session, Method::PATCH, &path, Some(&body))
+            .in_session(operation, session, Method::PATCH, &target, Some(&body))
             .await?;
         let found = serde_json::from_slice(&reply.body)
             .ok()
@@ -353,7 +356,6 @@ impl Node {
         let path = format!("/sessions/{session}/players/{guild}");
         self.in_session(Operation::Destroy, session, Method::DELETE, &path, None)
             .await?;
-        self.0.lock().unclean.remove(&guild);
         Ok(())
     }
 

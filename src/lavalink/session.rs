@@ -144,6 +144,9 @@ impl Session {
                 shared.metrics.connected(&shared.name, outcome);
             }
             Err(failure) => {
+                if failure.trouble == Trouble::Denied {
+                    tracing::error!(node = %shared.name, "the node refuses the password");
+                }
                 tracing::debug!(node = %shared.name, why = failure.why, "no session with the node");
                 shared.metrics.connected(&shared.name, failure.trouble.word());
             }
@@ -257,7 +260,7 @@ impl Session {
         let heard_ms = self.heard_ms;
         let mut guilds = self.node.registered();
         guilds.extend(players.keys());
-        self.known = guilds.clone();
+        self.known.clone_from(&guilds);
         for guild in guilds {
             let player = players.remove(&guild);
             let carried = resumed || player.is_some();

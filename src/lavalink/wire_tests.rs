@@ -19,6 +19,7 @@ fn sample_track() -> Value {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what reading returns")]
 fn about(event: NodeEvent) -> Result<Frame, Odd> {
     Ok(Frame::Guild {
         guild: GuildId::new(7),
@@ -26,6 +27,7 @@ fn about(event: NodeEvent) -> Result<Frame, Odd> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn every_message_of_the_protocol_is_read() {
     let event = |kind: &str, mut rest: Value| {
@@ -159,8 +161,8 @@ fn titles_are_cut_at_a_character_streams_have_no_length_and_nuls_go() {
     assert_eq!(with("length", json!(-1)).length_ms, None);
     let stream = with("isStream", json!(true));
     assert_eq!((stream.length_ms, stream.seekable), (None, false));
-    assert_eq!(super::track(&Value::Null), None);
-    assert_eq!(super::track(&json!({ "info": { "identifier": "x" } })), None);
+    assert_eq!(track(&Value::Null), None);
+    assert_eq!(track(&json!({ "info": { "identifier": "x" } })), None);
 }
 
 #[test]
