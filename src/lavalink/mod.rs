@@ -25,6 +25,7 @@
 //! [`NodeEvent::Gone`]: crate::model::signal::NodeEvent::Gone
 
 mod breaker;
+mod call;
 mod choose;
 mod client;
 mod clock;

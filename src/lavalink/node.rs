@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hyper::Method;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
-use tracing::Instrument as _;
 
 use crate::lifecycle::Authority;
 use crate::model::ids::{GuildId, NodeName};
 use crate::model::signal::PlayerSeen;
 
 use super::breaker::Breaker;
-use super::client::{self, Client, Reply};
+use super::call::Operation;
+use super::client::{self, Client};
 use super::error::CallError;
 use super::metrics::NodeMetrics;
 use super::wire::{self, PlayerFound};
@@ -25,22 +24,19 @@ use super::{BadNode, Identity, Loaded, NodeConfig, NodeLoad, NodeState, NodeStat
 const VOICE_CALLS: usize = 8;
 /// Other calls under way at once.
 const CALLS: usize = 64;
-/// After this many other calls in a row without an answer, REST is taken for dead.
-const SILENT_CALLS: u32 = 3;
-
 /// One (shard, node). Clones are the same node.
 #[derive(Clone, Debug)]
 pub struct Node(Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) name: NodeName,
-    client: Client,
-    authority: Arc<dyn Authority>,
+    pub(super) client: Client,
+    pub(super) authority: Arc<dyn Authority>,
     pub(super) metrics: Arc<dyn NodeMetrics>,
     wall: fn() -> i64,
     breaker: Arc<Mutex<Breaker>>,
     voice_calls: Semaphore,
-    calls: Semaphore,
+    pub(super) calls: Semaphore,
     /// Somebody was told that the open session is unknown.
     pub(super) suspect: Notify,
     /// The state changed by what calls met.
@@ -48,15 +44,15 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
 }
 
-struct Inner {
-    state: NodeState,
+pub(super) struct Inner {
+    pub(super) state: NodeState,
     stats: Option<NodeStats>,
-    session: Option<String>,
+    pub(super) session: Option<String>,
     guilds: BTreeSet<GuildId>,
     /// Guilds whose last voice call was not answered: their player is to be deleted before voice is sent again.
     unclean: BTreeSet<GuildId>,
-    silent_calls: u32,
-    resumed: bool,
+    pub(super) silent_calls: u32,
+    pub(super) resumed: bool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -99,58 +95,12 @@ impl Shared {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What is asked of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Arm,
-    Update,
-    Voice,
-    Destroy,
-    Player,
-    Players,
-    Load,
-}
-
-impl Operation {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Arm => "arm",
-            Self::Update => "update",
-            Self::Voice => "voice",
-            Self::Destroy => "destroy",
-            Self::Player => "player",
-            Self::Players => "players",
-            Self::Load => "load",
-        }
-    }
-
-    const fn limit(self) -> Duration {
-        match self {
-            Self::Voice => Duration::from_secs(4),
-            Self::Load => Duration::from_secs(10),
-            Self::Arm | Self::Update | Self::Destroy | Self::Player | Self::Players => Duration::from_secs(3),
-        }
-    }
-
-    const fn mutates(self) -> bool {
-        match self {
-            Self::Arm | Self::Update | Self::Voice | Self::Destroy => true,
-            Self::Player | Self::Players | Self::Load => false,
-        }
-    }
-
-    /// Whether a missing answer says something about the node: voice and loading wait for others.
-    const fn tells_of_node(self) -> bool {
-        !matches!(self, Self::Voice | Self::Load)
     }
 }
 
@@ -396,101 +346,6 @@ impl Node {
         client::is_armed(&reply.body, timeout_s)
             .then_some(())
             .ok_or(CallError::Malformed("arm"))
-    }
-
-    /// A call below `/sessions/…` for which 404 means that the session is not open.
-    async fn in_session(
-        &self,
-        operation: Operation,
-        session: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Reply, CallError> {
-        match self.call(operation, method, path, body).await {
-            Err(CallError::Status { status: 404, .. }) => {
-                if self.0.lock().session.as_deref() == Some(session) {
-                    self.0.suspect.notify_one();
-                }
-                Err(CallError::SessionGone)
-            }
-            other => other,
-        }
-    }
-
-    async fn call(
-        &self,
-        operation: Operation,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Reply, CallError> {
-        let span = tracing::debug_span!("lavalink.request", node = %self.0.name, operation = operation.word());
-        let began = Instant::now();
-        let result = self.send(operation, method, path, body).instrument(span).await;
-        let outcome = result.as_ref().map_or_else(CallError::word, |_| "ok");
-        self.0
-            .metrics
-            .request(&self.0.name, operation.word(), outcome, began.elapsed());
-        if operation.tells_of_node() {
-            self.judge_rest(&result);
-        }
-        result
-    }
-
-    async fn send(
-        &self,
-        operation: Operation,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Reply, CallError> {
-        let limit = operation.limit();
-        let Ok(Ok(_turn)) = timeout(limit, self.0.calls.acquire()).await else {
-            return Err(CallError::Busy);
-        };
-        if operation.mutates() {
-            self.0.authority.check()?;
-        }
-        let reply = timeout(limit, self.0.client.send(method, path, body))
-            .await
-            .map_err(|_| CallError::Timeout(operation.word()))??;
-        if (200..300).contains(&reply.status) {
-            return Ok(reply);
-        }
-        let answer: Option<Value> = serde_json::from_slice(&reply.body).ok();
-        let text = answer
-            .as_ref()
-            .and_then(|answer| answer["message"].as_str())
-            .map(client::cut)
-            .unwrap_or_default();
-        Err(CallError::Status {
-            status: reply.status,
-            text,
-        })
-    }
-
-    /// Calls without an answer while the socket lives: the node's REST is dead, its audio is not.
-    fn judge_rest(&self, result: &Result<Reply, CallError>) {
-        let mut inner = self.0.lock();
-        match result {
-            Err(CallError::Timeout(_)) => inner.silent_calls = inner.silent_calls.saturating_add(1),
-            Err(CallError::NoAuthority(_) | CallError::Busy | CallError::Unreachable(_)) => return,
-            Ok(_) | Err(_) => inner.silent_calls = 0,
-        }
-        let next = match inner.state {
-            NodeState::Ready { .. } if inner.silent_calls >= SILENT_CALLS => NodeState::RestDead,
-            NodeState::RestDead if inner.silent_calls == 0 => NodeState::Ready { resumed: inner.resumed },
-            NodeState::Ready { .. }
-            | NodeState::RestDead
-            | NodeState::Connecting
-            | NodeState::Lost { .. }
-            | NodeState::Gone => return,
-        };
-        inner.state = next;
-        drop(inner);
-        tracing::warn!(node = %self.0.name, state = ?next, "the node's REST changed");
-        self.0.changed.notify_one();
     }
 
     pub(super) fn wall(&self) -> i64 {
