@@ -10,3 +10,4 @@ mod demo_page;
 mod mongod;
 mod skip;
 mod store;
+mod lavalink_client;
