@@ -90,7 +90,7 @@ impl Nodes {
     }
 
     /// Ends every node.
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "nodes close sockets")]
+    #[expect(clippy::unused_async, reason = "nodes close sockets")]
     pub(crate) async fn shutdown(&self) {}
 }
 

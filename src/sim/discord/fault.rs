@@ -38,7 +38,7 @@ pub(crate) enum Fault {
     DropGateway(u32),
     /// Sessions of a shard end as if their time were up; their sockets are cut.
     ExpireSession(u32),
-    /// INVALID_SESSION to a shard.
+    /// `INVALID_SESSION` to a shard.
     InvalidateSession(u32, bool),
     /// We close a shard's sockets with this code.
     CloseGateway(u32, u16),
@@ -46,7 +46,7 @@ pub(crate) enum Fault {
     ReconnectGateway(u32),
     /// A heartbeat is asked for (op 1).
     RequestHeartbeat(u32),
-    /// Each RESUME of a shard is answered with INVALID_SESSION.
+    /// Each RESUME of a shard is answered with `INVALID_SESSION`.
     RefuseResume(u32),
     /// `hello`, `ready` (also RESUMED) or `ack` is not sent.
     Withhold(String),

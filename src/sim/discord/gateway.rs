@@ -57,14 +57,13 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
         beat: Instant::now(),
     };
     let mut codec = Codec::new(query.get("compress").map(String::as_str));
-    let end = match refuse_query(&query) {
-        Some(end) => end,
-        None => {
-            gateway.hello();
-            tokio::select! {
-                () = cut.cancelled() => End::Gone,
-                end = gateway.run(&mut socket, &mut orders, &mut codec) => end,
-            }
+    let end = if let Some(end) = refuse_query(&query) {
+        end
+    } else {
+        gateway.hello();
+        tokio::select! {
+            () = cut.cancelled() => End::Gone,
+            end = gateway.run(&mut socket, &mut orders, &mut codec) => end,
         }
     };
     gateway.over(&end);

@@ -109,7 +109,7 @@ impl World {
             self.audio.mark_interaction(guild);
         }
         let brief = json!({"name": name, "options": wish["options"]});
-        self.issue(sort, guild, channel, user, wish, built, None, &brief)
+        self.issue(sort, guild, channel, user, wish, &built, None, &brief)
     }
 
     /// `POST /messages/{m}/components`.
@@ -132,7 +132,16 @@ impl World {
             self.audio.mark_interaction(guild);
         }
         let brief = json!({"custom_id": custom_id, "values": wish["values"]});
-        self.issue(Sort::Component, guild, channel, user, wish, data, Some(message), &brief)
+        self.issue(
+            Sort::Component,
+            guild,
+            channel,
+            user,
+            wish,
+            &data,
+            Some(message),
+            &brief,
+        )
     }
 
     /// `POST /interactions/{i}/modal`.
@@ -151,7 +160,7 @@ impl World {
         });
         self.audio.mark_interaction(guild);
         let brief = json!({"custom_id": modal["custom_id"], "values": wish["values"]});
-        self.issue(Sort::Modal, guild, channel, user, wish, data, source, &brief)
+        self.issue(Sort::Modal, guild, channel, user, wish, &data, source, &brief)
     }
 
     /// A person of a guild, by id or name.
@@ -195,7 +204,7 @@ impl World {
         channel: u64,
         user: u64,
         wish: &Value,
-        data: Value,
+        data: &Value,
         source: Option<u64>,
         brief: &Value,
     ) -> Result<u64, Wrong> {
@@ -249,7 +258,7 @@ impl World {
         sort: Sort,
         (guild_id, channel_id, user): (u64, u64, u64),
         locale: &str,
-        data: Value,
+        data: &Value,
         source: Option<u64>,
     ) -> Option<Value> {
         let guild = self.guilds.get(&guild_id)?;

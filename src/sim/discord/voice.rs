@@ -59,7 +59,7 @@ impl World {
         let before = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned();
         let same_channel = before.as_ref().is_some_and(|state| state.channel == channel);
         let same_session = before.as_ref().is_some_and(|state| state.session == session);
-        let state = VoiceState {
+        let joined = VoiceState {
             channel,
             session: session.to_owned(),
             self_mute,
@@ -68,7 +68,7 @@ impl World {
             asked_to_speak: None,
         };
         if let Some(guild) = self.guilds.get_mut(&guild) {
-            guild.voice.insert(bot, state);
+            guild.voice.insert(bot, joined);
         }
         self.tell_voice_state(guild, bot, session);
         if same_channel && same_session && self.switchboard.minted(guild).is_some() {
@@ -102,7 +102,7 @@ impl World {
         self.tell_voice_server(guild);
     }
 
-    /// VOICE_SERVER_UPDATE, to the session that holds the connection and to no other.
+    /// `VOICE_SERVER_UPDATE`, to the session that holds the connection and to no other.
     fn tell_voice_server(&mut self, guild: u64) {
         let Some(minted) = self.switchboard.minted(guild) else {
             return;
@@ -116,7 +116,7 @@ impl World {
         self.dispatch_to(&minted.session_id, "VOICE_SERVER_UPDATE", &data);
     }
 
-    /// VOICE_STATE_UPDATE, to every session of the shard.
+    /// `VOICE_STATE_UPDATE`, to every session of the shard.
     pub(crate) fn tell_voice_state(&mut self, guild: u64, user: u64, session: &str) {
         let Some(known) = self.guilds.get(&guild) else { return };
         let channel = known.voice.get(&user).map(|state| state.channel.to_string());
@@ -172,7 +172,7 @@ impl World {
             None if before.is_none() => return,
             None => {}
             Some(channel) => {
-                let state = VoiceState {
+                let joined = VoiceState {
                     channel,
                     session: session.clone(),
                     self_mute: false,
@@ -180,7 +180,7 @@ impl World {
                     suppress: stage,
                     asked_to_speak: None,
                 };
-                known.voice.insert(user, state);
+                known.voice.insert(user, joined);
             }
         }
         self.tell_voice_state(guild, user, &session);

@@ -118,6 +118,7 @@ mod testing {
     use super::{Event, Violation, check};
 
     /// An event of a log.
+    #[expect(clippy::needless_pass_by_value, reason = "written in place by every test")]
     pub(super) fn event(at_ms: u64, kind: &str, fields: Value) -> Event {
         let mut event = fields.as_object().cloned().unwrap();
         event.extend(json!({"at_ms": at_ms, "kind": kind}).as_object().cloned().unwrap());
