@@ -15,6 +15,9 @@ pub(crate) const DEADLINE_MS: u64 = 3_000;
 /// How long a token can be used.
 pub(crate) const TOKEN_MS: u64 = 15 * 60 * 1_000;
 
+/// How long an interaction is remembered after its token died, so that a late use is told from a wrong one.
+const MEMORY_MS: u64 = 60 * 1_000;
+
 /// The type of an interaction, by Discord's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -27,7 +30,6 @@ pub(crate) enum Sort {
 /// An interaction and what became of it.
 #[derive(Debug)]
 pub(crate) struct Interaction {
-    pub(crate) id: u64,
     pub(crate) token: String,
     pub(crate) sort: Sort,
     pub(crate) guild: u64,
@@ -216,7 +218,6 @@ impl World {
         let now = self.now();
         let shard = self.shard_of(guild);
         let interaction = Interaction {
-            id,
             token: token.clone(),
             sort,
             guild,
@@ -244,6 +245,7 @@ impl World {
         );
         self.counters.issued += 1;
         self.open.push_back((now + DEADLINE_MS, id));
+        self.remembered.push_back((now + TOKEN_MS + MEMORY_MS, id));
         self.interactions.insert(id, interaction);
         self.interaction_tokens.insert(token, id);
         self.dispatch(guild, "INTERACTION_CREATE", &told);
@@ -296,6 +298,11 @@ impl World {
                     }),
                 );
                 interaction.changed.notify_waiters();
+            }
+        }
+        while let Some((_, id)) = self.remembered.pop_front_if(|(until, _)| *until <= now) {
+            if let Some(gone) = self.interactions.remove(&id) {
+                self.interaction_tokens.remove(&gone.token);
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod closed_for_good;
 mod login;
+mod ownership;
 mod two_players;
 mod unanswered;
 
@@ -53,6 +54,9 @@ impl Default for Oracle {
                 Box::<login::SendLimit>::default(),
                 Box::<login::RestLimit>::default(),
                 Box::<closed_for_good::ClosedForGood>::default(),
+                Box::<ownership::TwoDrivers>::default(),
+                Box::<ownership::AnsweredTwice>::default(),
+                Box::<ownership::NeedlessRegistration>::default(),
             ],
             found: Vec::new(),
         }

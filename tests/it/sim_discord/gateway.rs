@@ -225,7 +225,7 @@ async fn twilight_logs_in_with_zstd_is_dropped_and_resumes_with_replay() {
     let sim = sim(3).await;
     let rest = Rest::new(&sim);
     let at = place(&rest).await;
-    register(&sim, &rest).await;
+    register(&rest).await;
     let intents = Intents::GUILDS | Intents::GUILD_VOICE_STATES;
     let config = ConfigBuilder::new(sim.ready.token.clone(), intents)
         .proxy_url(sim.ready.discord_gateway.clone())

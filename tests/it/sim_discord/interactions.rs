@@ -13,7 +13,7 @@ async fn commands_take_the_registered_shape_and_unregistered_ones_are_409() {
         .control(Method::POST, &path, wish("play", json!({"query": "x"})))
         .await;
     assert_eq!(status, 409);
-    register(&sim, &rest).await;
+    register(&rest).await;
     let mut socket = Socket::open(&sim).await;
     socket.identify(&sim).await;
 
@@ -55,7 +55,7 @@ async fn an_interaction_is_answered_once_deferred_edited_and_followed_up() {
     let sim = sim(1).await;
     let rest = Rest::new(&sim);
     let at = place(&rest).await;
-    let application = text_of(&register(&sim, &rest).await);
+    let application = text_of(&register(&rest).await);
     let mut socket = Socket::open(&sim).await;
     socket.identify(&sim).await;
     let wish = json!({"user": at.people[0], "channel": at.text, "name": "play", "options": {"query": "q"}});
@@ -80,7 +80,7 @@ async fn an_interaction_is_answered_once_deferred_edited_and_followed_up() {
     assert_eq!(rest.look(&format!("/channels/{}/messages", at.text)).await, json!([]));
 
     let look = format!("/interactions/{}?wait_ms=5000", text_of(&told["id"]));
-    let (view, _) = tokio::join!(rest.look(&look), async {
+    let (view, ()) = tokio::join!(rest.look(&look), async {
         let body = json!({"content": "done", "embeds": [{"title": "t"}]});
         let (status, _) = rest.api(Method::PATCH, &original, Some(body)).await;
         assert_eq!(status, 200);
@@ -113,7 +113,7 @@ async fn an_answer_after_three_seconds_is_refused_and_the_oracle_says_so() {
     let sim = sim(1).await;
     let rest = Rest::new(&sim);
     let at = place(&rest).await;
-    register(&sim, &rest).await;
+    register(&rest).await;
     let mut socket = Socket::open(&sim).await;
     socket.identify(&sim).await;
     let wish = json!({"user": at.people[0], "channel": at.text, "name": "skip", "options": {}});
@@ -138,11 +138,11 @@ async fn an_answer_after_three_seconds_is_refused_and_the_oracle_says_so() {
 }
 
 #[tokio::test]
-async fn buttons_modals_and_autocomplete_reach_the_bot_and_back() {
+async fn buttons_and_modals_reach_the_bot_and_back() {
     let sim = sim(1).await;
     let rest = Rest::new(&sim);
     let at = place(&rest).await;
-    register(&sim, &rest).await;
+    register(&rest).await;
     let mut socket = Socket::open(&sim).await;
     socket.identify(&sim).await;
     let button = json!([{"type": 1, "components": [{"type": 2, "style": 1, "label": "p", "custom_id": "pause"}]}]);
@@ -192,7 +192,16 @@ async fn buttons_modals_and_autocomplete_reach_the_bot_and_back() {
         rest.look(&format!("/channels/{}/messages", at.text)).await[0]["content"],
         "80 %"
     );
+}
 
+#[tokio::test]
+async fn what_is_being_typed_reaches_the_bot_and_choices_come_back() {
+    let sim = sim(1).await;
+    let rest = Rest::new(&sim);
+    let at = place(&rest).await;
+    register(&rest).await;
+    let mut socket = Socket::open(&sim).await;
+    socket.identify(&sim).await;
     let wish = json!({"user": at.people[0], "channel": at.text, "name": "play", "options": {"query": "so"}, "focused": "query"});
     let (_, issued) = rest
         .control(Method::POST, &format!("/guilds/{}/commands", at.guild), wish)
@@ -202,8 +211,13 @@ async fn buttons_modals_and_autocomplete_reach_the_bot_and_back() {
         (&told["type"], &told["data"]["options"][0]["focused"]),
         (&json!(4), &json!(true))
     );
+    let answer = format!(
+        "/interactions/{}/{}/callback",
+        text_of(&told["id"]),
+        text_of(&told["token"])
+    );
     let choices = json!({"type": 8, "data": {"choices": [{"name": "Song", "value": "song"}]}});
-    let (status, _) = rest.api(Method::POST, &answer(&told), Some(choices)).await;
+    let (status, _) = rest.api(Method::POST, &answer, Some(choices)).await;
     assert_eq!(status, 204);
     let view = rest
         .look(&format!(
@@ -215,4 +229,17 @@ async fn buttons_modals_and_autocomplete_reach_the_bot_and_back() {
         (&view["kind"], &view["choices"][0]["name"]),
         (&json!("autocomplete"), &json!("Song"))
     );
+}
+
+#[tokio::test]
+async fn registering_the_same_twice_changes_nothing_and_is_called_needless() {
+    let sim = sim(0).await;
+    let rest = Rest::new(&sim);
+    let application = text_of(&register(&rest).await);
+    let path = format!("/applications/{application}/commands");
+    let (_, before) = rest.api(Method::GET, &path, None).await;
+    assert_eq!(rest.look("/violations").await, json!([]));
+    let (_, after) = rest.api(Method::PUT, &path, Some(commands())).await;
+    assert_eq!(before, after);
+    assert_eq!(rest.look("/violations").await[0]["rule"], "needless_registration");
 }

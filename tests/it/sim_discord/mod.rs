@@ -233,13 +233,10 @@ fn commands() -> Value {
     ])
 }
 
-async fn register(sim: &Sim, rest: &Rest) -> Value {
+async fn register(rest: &Rest) -> Value {
     let (_, application) = rest.api(Method::GET, "/applications/@me", None).await;
     let path = format!("/applications/{}/commands", application["id"].as_str().unwrap());
     let (status, first) = rest.api(Method::PUT, &path, Some(commands())).await;
     assert_eq!(status, 200, "{first}");
-    let (_, second) = rest.api(Method::PUT, &path, Some(commands())).await;
-    assert_eq!(first, second, "registering the same twice changes nothing");
-    assert!(!sim.ready.token.is_empty());
     application["id"].clone()
 }
