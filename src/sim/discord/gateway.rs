@@ -149,8 +149,11 @@ impl Gateway<'_> {
         loop {
             tokio::select! {
                 _ = orders.recv_many(&mut batch, 64) => {
-                    if let Err(end) = write(socket, codec, &mut batch).await {
-                        return end;
+                    // A client that reads nothing any more (it is frozen) is gone as well.
+                    match timeout(patience, write(socket, codec, &mut batch)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(end)) => return end,
+                        Err(_) => return End::Gone,
                     }
                 }
                 frame = socket.recv() => {

@@ -285,7 +285,7 @@ impl World {
 
     /// Closes the interactions whose 3 s are over, and forgets those whose token died long ago.
     pub(crate) fn expire_interactions(&mut self, now: u64) {
-        while let Some((_, id)) = self.open.pop_front_if(|(deadline, _)| *deadline <= now) {
+        while let Some((_, id)) = self.open.pop_front_if(|(deadline, _)| *deadline < now) {
             let Some(interaction) = self.interactions.get(&id) else {
                 continue;
             };

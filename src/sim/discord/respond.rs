@@ -61,6 +61,8 @@ impl World {
 
     fn try_callback(&mut self, id: u64, token: &str, body: &Value, with_response: bool) -> Reply {
         let now = self.now();
+        // What is late was counted as never answered first.
+        self.expire_interactions(now);
         let Some(known) = self.interactions.get_mut(&id).filter(|known| known.token == token) else {
             return unknown_interaction();
         };

@@ -1,10 +1,5 @@
 //! Logins, resumes, replays, closes and faults of the gateway.
 
-use twilight_gateway::{
-    CloseFrame as TwilightClose, ConfigBuilder, EventTypeFlags, Intents, Shard, ShardId, StreamExt as _,
-};
-use twilight_model::gateway::event::Event;
-
 use super::*;
 
 #[tokio::test]
@@ -200,58 +195,4 @@ async fn gateway_faults_do_to_a_shard_what_they_say() {
     socket.send(&resume(&sim, &session, 1)).await;
     assert_eq!(socket.next().await["d"], false);
     assert_eq!(rest.look("/counters").await["resume"], 2);
-}
-
-/// Polls a twilight shard until an event of the wanted kind.
-async fn twilight_event(shard: &mut Shard, wanted: impl Fn(&Event) -> bool) -> Event {
-    let mut seen = Vec::new();
-    let polling = async {
-        loop {
-            match shard.next_event(EventTypeFlags::all()).await {
-                Some(Ok(event)) if wanted(&event) => return event,
-                Some(Ok(event)) => seen.push(format!("{:?}", event.kind())),
-                Some(Err(error)) => panic!("twilight could not read an event: {error}"),
-                None => panic!("the shard ended"),
-            }
-        }
-    };
-    let found = timeout(LIMIT, polling).await;
-    found.unwrap_or_else(|_| panic!("the event never came; seen: {seen:?}"))
-}
-
-#[tokio::test]
-async fn twilight_logs_in_with_zstd_is_dropped_and_resumes_with_replay() {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let sim = sim(3).await;
-    let rest = Rest::new(&sim);
-    let at = place(&rest).await;
-    register(&rest).await;
-    let intents = Intents::GUILDS | Intents::GUILD_VOICE_STATES;
-    let config = ConfigBuilder::new(sim.ready.token.clone(), intents)
-        .proxy_url(sim.ready.discord_gateway.clone())
-        .build();
-    let mut shard = Shard::with_config(ShardId::ONE, config);
-    twilight_event(&mut shard, |event| matches!(event, Event::Ready(_))).await;
-    for _ in 0..3 {
-        twilight_event(&mut shard, |event| matches!(event, Event::GuildCreate(_))).await;
-    }
-    rest.fault(json!({"kind": "drop_gateway", "shard": 0})).await;
-    rest.until("/world", |world| world["shards"][0]["connected"] == false)
-        .await;
-    let body = json!({"user": at.people[0], "channel": at.voice[0]});
-    rest.control(Method::POST, &format!("/guilds/{}/voice", at.guild), body)
-        .await;
-    let wish = json!({"user": at.people[0], "channel": at.text, "name": "join", "options": {"channel": at.voice[1]}});
-    rest.control(Method::POST, &format!("/guilds/{}/commands", at.guild), wish)
-        .await;
-    let state = twilight_event(&mut shard, |event| matches!(event, Event::VoiceStateUpdate(_))).await;
-    let Event::VoiceStateUpdate(state) = state else {
-        unreachable!()
-    };
-    assert_eq!(state.channel_id.unwrap().to_string(), at.voice[0]);
-    twilight_event(&mut shard, |event| matches!(event, Event::InteractionCreate(_))).await;
-    twilight_event(&mut shard, |event| matches!(event, Event::Resumed)).await;
-    let counters = rest.look("/counters").await;
-    assert_eq!((&counters["identify"], &counters["resume"]), (&json!(1), &json!(1)));
-    shard.close(TwilightClose::RESUME);
 }

@@ -243,3 +243,47 @@ async fn registering_the_same_twice_changes_nothing_and_is_called_needless() {
     assert_eq!(before, after);
     assert_eq!(rest.look("/violations").await[0]["rule"], "needless_registration");
 }
+
+#[tokio::test]
+async fn a_deferred_button_is_replied_to_by_an_edit_of_its_message_until_a_person_deletes_it() {
+    let sim = sim(1).await;
+    let rest = Rest::new(&sim);
+    let at = place(&rest).await;
+    let mut socket = Socket::open(&sim).await;
+    socket.identify(&sim).await;
+    let button = json!([{"type": 1, "components": [{"type": 2, "style": 1, "label": "s", "custom_id": "skip"}]}]);
+    let messages = format!("/channels/{}/messages", at.text);
+    let panel = json!({"content": "panel", "components": button});
+    let (_, message) = rest.api(Method::POST, &messages, Some(panel)).await;
+    let id = text_of(&message["id"]);
+    let press = json!({"user": at.people[0], "custom_id": "skip"});
+    rest.control(Method::POST, &format!("/messages/{id}/components"), press)
+        .await;
+    let told = socket.event("INTERACTION_CREATE").await["d"].clone();
+    let interaction = text_of(&told["id"]);
+    let callback = format!("/interactions/{interaction}/{}/callback", text_of(&told["token"]));
+    rest.api(Method::POST, &callback, Some(json!({"type": 6}))).await;
+    let view = rest.look(&format!("/interactions/{interaction}")).await;
+    assert_eq!((&view["kind"], &view["replied_ms"]), (&json!("deferred"), &Value::Null));
+    rest.api(
+        Method::PATCH,
+        &format!("{messages}/{id}"),
+        Some(json!({"content": "next"})),
+    )
+    .await;
+    let view = rest.look(&format!("/interactions/{interaction}?wait_ms=5000")).await;
+    assert_eq!(view["message"]["content"], "next");
+
+    let (status, _) = rest
+        .control(Method::DELETE, &format!("/messages/{id}"), Value::Null)
+        .await;
+    assert_eq!(status, 204);
+    let (status, gone) = rest
+        .api(
+            Method::PATCH,
+            &format!("{messages}/{id}"),
+            Some(json!({"content": "x"})),
+        )
+        .await;
+    assert_eq!((status, &gone["code"]), (404, &json!(10_008)));
+}

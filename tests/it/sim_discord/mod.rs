@@ -4,6 +4,7 @@
 
 mod gateway;
 mod interactions;
+mod libraries;
 mod rest;
 mod voice;
 

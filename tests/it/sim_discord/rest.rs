@@ -158,3 +158,54 @@ async fn bad_input_never_stops_it() {
     assert_eq!(socket.close_code().await, Some(4002));
     rest.look("/world").await;
 }
+
+#[tokio::test]
+async fn an_admin_changes_the_world_and_the_bot_is_told() {
+    let sim = sim(0).await;
+    let rest = Rest::new(&sim);
+    let mut socket = Socket::open(&sim).await;
+    socket.identify(&sim).await;
+    let (_, guild) = rest
+        .control(
+            Method::POST,
+            "/guilds",
+            json!({"members": 5, "text_channels": 2, "voice_channels": 1}),
+        )
+        .await;
+    assert_eq!(guild["members"].as_array().unwrap().len(), 5);
+    assert_eq!(socket.event("GUILD_CREATE").await["d"]["id"], guild["id"]);
+    let (id, voice) = (text_of(&guild["id"]), text_of(&guild["channels"][2]["id"]));
+    rest.control(Method::PATCH, &format!("/channels/{voice}"), json!({"kind": "stage"}))
+        .await;
+    assert_eq!(socket.event("CHANNEL_UPDATE").await["d"]["type"], 13);
+
+    let person = text_of(&guild["members"][1]["id"]);
+    let path = format!("/guilds/{id}/members/{person}");
+    assert_eq!(
+        rest.control(Method::PATCH, &path, json!({"roles": ["DJ"]})).await.0,
+        204
+    );
+    let (_, member) = rest.api(Method::GET, &path, None).await;
+    assert_eq!(member["roles"].as_array().unwrap().len(), 1);
+
+    // In a stage the bot is suppressed until it lifts that itself.
+    socket
+        .send(&json!({"op": 4, "d": {"guild_id": id, "channel_id": voice}}))
+        .await;
+    assert_eq!(socket.event("VOICE_STATE_UPDATE").await["d"]["suppress"], true);
+    let path = format!("/guilds/{id}/voice-states/@me");
+    let body = json!({"channel_id": voice, "suppress": false});
+    assert_eq!(rest.api(Method::PATCH, &path, Some(body)).await.0, 204);
+    assert_eq!(socket.event("VOICE_STATE_UPDATE").await["d"]["suppress"], false);
+
+    let (status, _) = rest
+        .control(Method::DELETE, &format!("/guilds/{id}"), Value::Null)
+        .await;
+    assert_eq!(status, 204);
+    let gone = socket.event("GUILD_DELETE").await;
+    assert_eq!(
+        (&gone["d"]["id"], &gone["d"]["unavailable"]),
+        (&json!(id), &Value::Null)
+    );
+    assert_eq!(rest.look("/world").await["guilds"], json!([]));
+}
