@@ -59,6 +59,8 @@ pub(super) struct State {
     links: HashMap<u64, (Arc<str>, u64)>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
     dues: u64,
+    /// How many changes of players there were.
+    changes: u64,
     pub(super) sockets: u64,
     pub(super) random: SmallRng,
 }
@@ -89,6 +91,7 @@ impl Life {
                 links: HashMap::new(),
                 due: BinaryHeap::new(),
                 dues: 0,
+                changes: 0,
                 sockets: 0,
                 random: SmallRng::seed_from_u64(seed),
             }),
@@ -195,8 +198,12 @@ impl Life {
         let now = self.now();
         let cleanup = self.shared.timing.cleanup_ms;
         let mut fx = Vec::new();
+        state.changes += 1;
+        let number = state.changes << 32;
         let players = &mut state.sessions.get_mut(session)?.players;
-        let player = players.entry(guild).or_insert_with(|| Player::new(guild, cleanup));
+        let player = players
+            .entry(guild)
+            .or_insert_with(|| Player::new(guild, cleanup, number));
         let answer = act(player, now, &mut fx);
         self.apply(state, session, guild, fx);
         Some(answer)

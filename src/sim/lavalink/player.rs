@@ -85,8 +85,9 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// An idle one. Without anybody who pulls, a track ends after `cleanup_ms`.
-    pub(super) fn new(guild: u64, cleanup_ms: u64) -> Self {
+    /// An idle one. Without anybody who pulls, a track ends after `cleanup_ms`. It counts from `number`, so that what an
+    /// earlier player of the guild waited for does not reach it.
+    pub(super) fn new(guild: u64, cleanup_ms: u64, number: u64) -> Self {
         Self {
             guild,
             volume: 100,
@@ -98,8 +99,8 @@ impl Player {
             drained_ms: 0,
             idle_since: None,
             cleanup_ms,
-            generation: 0,
-            start: 0,
+            generation: number,
+            start: number,
             sending: None,
             gate: Arc::default(),
         }
@@ -233,16 +234,14 @@ impl Player {
     /// When the ear has heard the track to its end.
     fn heard_end(&self) -> Option<u64> {
         let playing = self.playing.as_ref()?;
-        let end = match (playing.track.length_ms, playing.end_time) {
-            (Some(length), Some(marker)) => length.min(marker),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => u64::MAX >> 12,
-        };
-        let buffered = playing.track.breaks_ms.map(|place| place + BUFFER_MS);
-        let end = match (playing.trouble, buffered) {
-            (Trouble::Broken, Some(buffered)) => end.min(buffered),
-            (Trouble::None | Trouble::Broken | Trouble::Starved, _) => end,
-        };
+        let broken = playing.trouble == Trouble::Broken;
+        let buffered = playing
+            .track
+            .breaks_ms
+            .filter(|_| broken)
+            .map(|place| place + BUFFER_MS);
+        let ends = [playing.track.length_ms, playing.end_time, buffered];
+        let end = ends.into_iter().flatten().min()?;
         playing.head.heard_at(end)
     }
 

@@ -186,3 +186,22 @@ async fn a_resume_is_not_heard() {
         "{report}"
     );
 }
+
+#[tokio::test]
+async fn what_a_deleted_player_waited_for_does_not_reach_its_successor() {
+    let world = World::new(quick()).await;
+    let (_socket, id) = world.playing("sim:A?length=0.8").await;
+    let path = format!("/v4/sessions/{id}/players/{GUILD}");
+    world.rest(Method::DELETE, &path, None).await;
+    let body = json!({"voice": voice("t1"), "track": {"identifier": "sim:B?length=60"}});
+    world.patch(&id, &body).await;
+    let position = until(async || {
+        let player = world.get(&id).await.1;
+        match player["state"]["position"].as_u64() {
+            Some(position) if position > 1_400 || player["track"].is_null() => Ok(player),
+            _ => Err(player),
+        }
+    })
+    .await;
+    assert_eq!(position["track"]["info"]["title"], "B");
+}
