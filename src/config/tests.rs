@@ -100,8 +100,8 @@ fn a_token_alone_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(settings.peer_listen.to_string(), "127.0.0.1:0");
     assert_eq!(settings.autosave_interval, Duration::from_secs(10));
     assert_eq!(settings.restore_stabilization, Duration::ZERO);
-    assert_eq!(settings.restore_max_age, Duration::from_secs(3600));
-    assert_eq!(settings.alone_timeout, Duration::from_secs(300));
+    assert_eq!(settings.restore_max_age, Duration::from_hours(1));
+    assert_eq!(settings.alone_timeout, Duration::from_mins(5));
     assert!(settings.auto_resume);
     assert_eq!(settings.shards, Shards::Auto);
     assert_eq!(settings.name, "box");
@@ -367,7 +367,8 @@ fn a_file_that_is_not_toml_is_told_with_its_line() {
 
 #[test]
 fn traces_go_where_opentelemetry_says() {
-    let cases: [(&[(&str, &str)], Option<(&str, Protocol)>); 9] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<(&'a str, Protocol)>);
+    let cases: [Case<'_>; 9] = [
         (&[], None),
         (
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/")],
