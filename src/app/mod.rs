@@ -127,7 +127,7 @@ async fn replica(
 async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Option<SharedStore>, RunError> {
     let mut told = false;
     loop {
-        match store::open(&settings.store.secret()).await {
+        match store::open(&settings.store.whole()).await {
             Ok(store) => return Ok(Some(store)),
             Err(error) if error.is_passing() => {
                 if !std::mem::replace(&mut told, true) {

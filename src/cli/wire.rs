@@ -9,19 +9,24 @@ use super::args::{DemoArgs, SimArgs};
 use super::exit::Exit;
 use super::{Failure, Out};
 use crate::app::{self, RunError};
-use crate::config::Settings;
+use crate::config::{Settings, StoreAddress};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::{demo, sim};
 
 /// Runs one replica until it is told to stop.
-pub(super) async fn run(settings: Settings) -> Result<Exit, Failure> {
+pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exit, Failure> {
     let metrics = Arc::new(Metrics::default());
     let instance = uuid::Uuid::now_v7().to_string();
     let telemetry = Telemetry::start(&settings.log, &settings.otel, &instance, &metrics).map_err(|error| Failure(error.to_string()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let stop = CancellationToken::new();
     let ended = until_signal(app::run(settings, metrics, stop.clone()), &stop).await;
-    telemetry.flush().await;
+    if !telemetry.flush().await {
+        tracing::warn!("the last traces could not be sent");
+    }
     match ended {
         Ok(()) => Ok(Exit::Ended),
         Err(RunError::TokenRefused) => {
@@ -88,14 +93,12 @@ async fn until_signal<T>(work: impl Future<Output = T>, stop: &CancellationToken
 }
 
 /// Prints what the store knows of the cluster.
-pub(super) async fn status(settings: &Settings, _json: bool, _out: &Out) -> Result<Exit, Failure> {
-    let _store = &settings.store;
+pub(super) async fn status(_store: &StoreAddress, _json: bool, _out: &Out) -> Result<Exit, Failure> {
     absent("status").await
 }
 
 /// Lets a quarantined guild go.
-pub(super) async fn release(settings: &Settings, _guild: u64, _out: &Out) -> Result<Exit, Failure> {
-    let _store = &settings.store;
+pub(super) async fn release(_store: &StoreAddress, _guild: u64, _out: &Out) -> Result<Exit, Failure> {
     absent("release").await
 }
 

@@ -29,8 +29,8 @@ pub enum StoreAddress {
 }
 
 impl StoreAddress {
-    /// As `store::open` takes it, password and all.
-    pub fn secret(&self) -> SecretString {
+    /// The whole address, password and all, as the store wants it: `sqlite:PATH` or `mongodb://…`.
+    pub fn whole(&self) -> SecretString {
         match self {
             Self::Sqlite(path) => SecretString::from(format!("sqlite:{}", path.display())),
             Self::Mongodb { uri, .. } => uri.clone(),

@@ -11,3 +11,7 @@ mod mongod;
 mod skip;
 mod store;
 mod lavalink_client;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod health;
+mod settings;
