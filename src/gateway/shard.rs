@@ -175,7 +175,9 @@ impl Task {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return ControlFlow::Break(()),
-                Err(Closed) = self.outbox.deliver() => return ControlFlow::Break(()),
+                delivered = self.outbox.deliver() => if delivered == Err(Closed) {
+                    return ControlFlow::Break(());
+                },
                 () = sleep_until(at) => {}
             }
             if Instant::now() < at {
@@ -273,14 +275,17 @@ impl Task {
     fn identify(&self, connection: &mut Connection, granted: bool) {
         connection.turn = match std::mem::replace(&mut connection.turn, Turn::Not) {
             Turn::Not => Turn::Not,
-            Turn::Later(grant, _) => Turn::Asked(grant, self.queue.enqueue(self.spec.shard.number())),
+            // A ticket that cannot be used would be wasted, so it is not even asked for.
+            Turn::Later(grant, _) if self.authority.check().is_ok() => {
+                Turn::Asked(grant, self.queue.enqueue(self.spec.shard.number()))
+            }
             Turn::Asked(grant, _) if granted && self.authority.check().is_ok() => {
                 lock(&self.shared.counts).identifies += 1;
                 connection.overdue = Some(Instant::now() + PATIENCE);
                 let _gone = grant.send(());
                 Turn::Not
             }
-            Turn::Asked(grant, _) => Turn::Later(grant, Instant::now() + ASK_AGAIN),
+            Turn::Asked(grant, _) | Turn::Later(grant, _) => Turn::Later(grant, Instant::now() + ASK_AGAIN),
         };
     }
 
