@@ -1,5 +1,7 @@
 //! One shard against a gateway that does exactly what each test says.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in what it is built from")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -286,6 +288,25 @@ async fn a_stopped_shard_leaves_a_session_that_the_next_one_resumes_from_what_wa
     assert_eq!(session.seq, 2, "what was replayed was not finished when RESUMED came");
     assert_eq!(second.handle.processed(), 5);
     assert_eq!(second.handle.counts().identifies, 0);
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_up_on_a_close_frame_is_not_connected_to_again() {
+    let fake = Fake::new().await;
+    let mut run = Run::start(&fake, None, 16);
+    let (mut peer, _) = fake.identified(41_250, "abc").await;
+    run.ready().await;
+    run.stop.cancel();
+    assert!(matches!(peer.frame().await, Some(Message::Close(Some(frame))) if u16::from(frame.code) == 4000));
+    drop(peer);
+    let resumed = async {
+        let mut peer = fake.hello(41_250).await;
+        peer.frame().await.filter(Message::is_text)
+    };
+    tokio::select! {
+        ended = run.ended() => assert_eq!(ended.map(|session| session.id).as_deref(), Some("abc")),
+        Some(frame) = resumed => panic!("{frame:?}"),
+    }
 }
 
 #[tokio::test]

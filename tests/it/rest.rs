@@ -1,5 +1,7 @@
 //! Discord's REST API, against a server that does exactly what each test says.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in what it is built from")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
