@@ -79,7 +79,7 @@ async fn seat_and_ask(control: &Control, index: usize, guild: &Guild) -> anyhow:
     let host = &guild.members.first().context("nobody is in the guild")?.id;
     for turn in 0..TRACKS_EACH {
         let (title, seconds) = TRACKS[(index * 7 + turn * 3) % TRACKS.len()];
-        let options = json!({"query": format!("sim:{title}?length={seconds}")});
+        let options = json!({"query": format!("sim:{}?length={seconds}", title.replace(' ', "+"))});
         ask(control, guild, host, &text.id, "play", options).await?;
     }
     ask(control, guild, host, &text.id, "loop", json!({"mode": "queue"})).await?;
@@ -117,5 +117,8 @@ async fn ask(
 }
 
 fn channel<'a>(channels: &'a [Channel], kind: &str) -> anyhow::Result<&'a Channel> {
-    channels.iter().find(|channel| channel.kind == kind).with_context(|| format!("there is no {kind} channel"))
+    channels
+        .iter()
+        .find(|channel| channel.kind == kind)
+        .with_context(|| format!("there is no {kind} channel"))
 }

@@ -26,8 +26,16 @@ pub struct Seen {
 impl Seen {
     /// Where in the track the segment is at `at_ms`, going on at the speed seen so far.
     pub fn position_at(&self, at_ms: u64) -> u64 {
-        let Segment { from_ms, position_from_ms, position_to_ms, .. } = self.segment;
-        let (seen, heard) = (self.as_of_ms.saturating_sub(from_ms), position_to_ms.saturating_sub(position_from_ms));
+        let Segment {
+            from_ms,
+            position_from_ms,
+            position_to_ms,
+            ..
+        } = self.segment;
+        let (seen, heard) = (
+            self.as_of_ms.saturating_sub(from_ms),
+            position_to_ms.saturating_sub(position_from_ms),
+        );
         let passed = at_ms.saturating_sub(from_ms);
         if seen < SPEED_NEEDS_MS {
             return position_from_ms + passed;
@@ -71,10 +79,18 @@ impl Change {
 impl Strip {
     /// Takes one answer in; what the page must be told of it.
     pub fn merge(&mut self, audio: Audio) -> Change {
-        let Audio { now_ms, playing, segments, gaps } = audio;
+        let Audio {
+            now_ms,
+            playing,
+            segments,
+            gaps,
+        } = audio;
         let mut change = Change::default();
         for segment in segments {
-            let seen = Seen { as_of_ms: segment.to_ms.unwrap_or(now_ms), segment };
+            let seen = Seen {
+                as_of_ms: segment.to_ms.unwrap_or(now_ms),
+                segment,
+            };
             if self.is_news(&seen) {
                 self.segments.insert(seen.segment.from_ms, seen.clone());
                 change.segments.push(seen);
@@ -108,7 +124,8 @@ impl Strip {
     }
 
     fn forget_before(&mut self, before_ms: u64) {
-        self.segments.retain(|_, seen| seen.segment.to_ms.is_none_or(|to| to >= before_ms));
+        self.segments
+            .retain(|_, seen| seen.segment.to_ms.is_none_or(|to| to >= before_ms));
         self.gaps.retain(|_, gap| gap.to_ms.is_none_or(|to| to >= before_ms));
     }
 
@@ -123,13 +140,21 @@ impl Strip {
 
     /// Whether something was audible at `at_ms`.
     pub fn was_audible(&self, at_ms: u64) -> bool {
-        self.segments.range(..=at_ms).next_back().is_some_and(|(_, seen)| seen.segment.to_ms.is_none_or(|to| to > at_ms))
+        self.segments
+            .range(..=at_ms)
+            .next_back()
+            .is_some_and(|(_, seen)| seen.segment.to_ms.is_none_or(|to| to > at_ms))
     }
 
     /// The longest gap since `since_ms`, in milliseconds; an open one lasts until `now_ms`.
     pub fn longest_gap(&self, since_ms: u64, now_ms: u64) -> Option<u64> {
-        let after = self.gaps.values().filter(|gap| gap.to_ms.is_none_or(|to| to > since_ms));
-        after.map(|gap| gap.to_ms.unwrap_or(now_ms).saturating_sub(gap.from_ms)).max()
+        let after = self
+            .gaps
+            .values()
+            .filter(|gap| gap.to_ms.is_none_or(|to| to > since_ms));
+        after
+            .map(|gap| gap.to_ms.unwrap_or(now_ms).saturating_sub(gap.from_ms))
+            .max()
     }
 }
 
@@ -152,7 +177,12 @@ mod tests {
 
     fn audio(now_ms: u64, segments: Vec<Segment>, gaps: Vec<Gap>) -> Audio {
         let playing = segments.iter().any(|segment| segment.to_ms.is_none());
-        Audio { now_ms, playing, segments, gaps }
+        Audio {
+            now_ms,
+            playing,
+            segments,
+            gaps,
+        }
     }
 
     #[test]
@@ -160,15 +190,29 @@ mod tests {
         let mut strip = Strip::default();
         let first = strip.merge(audio(3_000, vec![segment(0, None, 3_000)], vec![]));
         assert_eq!((first.segments.len(), first.playing), (1, Some(true)));
-        assert!(strip.merge(audio(3_500, vec![segment(0, None, 3_500)], vec![])).is_empty());
-        assert!(strip.merge(audio(60_000, vec![segment(0, None, 60_100)], vec![])).is_empty());
+        assert!(
+            strip
+                .merge(audio(3_500, vec![segment(0, None, 3_500)], vec![]))
+                .is_empty()
+        );
+        assert!(
+            strip
+                .merge(audio(60_000, vec![segment(0, None, 60_100)], vec![]))
+                .is_empty()
+        );
     }
 
     #[test]
     fn a_segment_that_ends_or_runs_away_is_told_again() {
         let mut strip = Strip::default();
         strip.merge(audio(3_000, vec![segment(0, None, 3_000)], vec![]));
-        assert_eq!(strip.merge(audio(6_000, vec![segment(0, None, 5_000)], vec![])).segments.len(), 1);
+        assert_eq!(
+            strip
+                .merge(audio(6_000, vec![segment(0, None, 5_000)], vec![]))
+                .segments
+                .len(),
+            1
+        );
         let ended = strip.merge(audio(7_000, vec![segment(0, Some(6_500), 5_400)], vec![]));
         assert_eq!((ended.segments.len(), ended.playing), (1, Some(false)));
         assert!(strip.was_audible(6_400) && !strip.was_audible(6_600));
@@ -177,8 +221,14 @@ mod tests {
     #[test]
     fn a_gap_is_told_when_it_opens_and_when_it_closes() {
         let mut strip = Strip::default();
-        let open = Gap { from_ms: 1_000, to_ms: None };
-        let closed = Gap { from_ms: 1_000, to_ms: Some(1_400) };
+        let open = Gap {
+            from_ms: 1_000,
+            to_ms: None,
+        };
+        let closed = Gap {
+            from_ms: 1_000,
+            to_ms: Some(1_400),
+        };
         assert_eq!(strip.merge(audio(1_200, vec![], vec![open])).gaps, [open]);
         assert_eq!(strip.longest_gap(900, 1_300), Some(300));
         assert!(strip.merge(audio(1_300, vec![], vec![open])).is_empty());

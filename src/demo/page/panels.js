@@ -31,7 +31,7 @@ function shardCell(shard, replica, before) {
   if (shard.owner !== replica.name) return el("td", { class: "faint" }, "–");
   const moved = before.size && before.get(shard.id) !== shard.owner;
   const words = shard.ready ? "drives it" : shard.connected ? "getting ready" : "connecting";
-  return el("td", { class: moved ? "arrived" : "" }, el("span", { class: "owned" }, "● ", words), el("br"), el("span", { class: "faint num" }, shard.epoch ? `owner number ${shard.epoch}` : ""));
+  return el("td", { class: moved ? "arrived" : "" }, el("span", { class: "owned" }, "● ", words), el("br"), el("span", { class: "faint num" }, shard.epoch ? `epoch ${shard.epoch}` : ""));
 }
 
 export function drawNodes(box, { nodes = [] }) {

@@ -22,7 +22,7 @@ function positionAt(segment, at) {
 
 // The track's length, where its identifier says it.
 function lengthOf(segment) {
-  const found = /[?&]length=(\d+)/.exec(segment.track);
+  const found = /[?&]length=([\d.]+)/.exec(segment.track);
   return found ? Number(found[1]) * 1000 : null;
 }
 
@@ -48,7 +48,7 @@ export class Strips {
   theme() {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(name).trim();
-    this.paint = { hole: read("--hole"), soft: read("--soft"), ink: read("--ink"), bad: read("--bad"), badGround: read("--bad-ground"), line: read("--line") };
+    this.paint = { ground: read("--card"), hole: read("--hole"), soft: read("--soft"), ink: read("--ink"), bad: read("--bad"), badGround: read("--bad-ground"), line: read("--line") };
   }
 
   setGuilds() {
@@ -213,8 +213,15 @@ export class Strips {
       if (index && parts[index - 1].track !== s.track) { c.fillStyle = this.paint.hole; c.fillRect(x(s.from_ms) - 1, 0, 2, height); }
     });
     for (const gap of guild.gaps.values()) this.drawGap(c, x(gap.from_ms), gap.to_ms === null ? width : x(gap.to_ms), height);
-    c.fillStyle = this.paint.ink;
-    for (const mark of this.state.marks ?? []) if (x(mark.at_ms) > 0) c.fillRect(Math.round(x(mark.at_ms)) - 1, 0, 2, height);
+    for (const mark of this.state.marks ?? []) {
+      const at = Math.round(x(mark.at_ms));
+      if (at <= 0) continue;
+      // An edge in the ground's colour keeps the line visible on every track in light and dark.
+      c.fillStyle = this.paint.ground;
+      c.fillRect(at - 3, 0, 6, height);
+      c.fillStyle = this.paint.ink;
+      c.fillRect(at - 1, 0, 2, height);
+    }
   }
 
   drawTitle(c, s, from, to, height) {
