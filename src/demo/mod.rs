@@ -51,10 +51,12 @@ pub struct DemoArgs {
 /// Runs the demo until Ctrl-C or SIGTERM. No process and no folder is left, also after an error.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let ended = async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     };
     let folder = tempfile::Builder::new()
@@ -105,7 +107,7 @@ async fn perform(show: &Show, ready: &Ready, teller: Teller) -> anyhow::Result<(
     }
     teller.say(&format!("The page is at {} – the guilds begin to play.", show.page));
     opening::play(&show.control, |playing, all| {
-        if playing == all || playing % 5 == 0 {
+        if playing == all || playing % (all / 10).max(5) == 0 {
             teller.say(&format!("  {playing} of {all} guilds play."));
         }
     })
@@ -137,7 +139,7 @@ fn launches(args: &DemoArgs, folder: &Path, ready: &Ready) -> anyhow::Result<Vec
         args: vec!["run".to_owned()],
         env: settings(ready, store),
     };
-    Ok(vec![launch; args.replicas as usize])
+    Ok(vec![launch; args.replicas.max(1) as usize])
 }
 
 fn settings(ready: &Ready, store: String) -> Vec<(String, String)> {

@@ -60,6 +60,7 @@ async fn the_page_shows_music_that_goes_on_while_the_bot_is_killed() {
     keys_walk_through_time(&browser).await;
     nothing_overflows(&browser).await;
     take_pictures(&browser).await;
+    a_node_dies_and_comes_back(&browser).await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 
     browser.quit().await;
@@ -198,6 +199,26 @@ async fn a_kill_is_survived(browser: &Browser) {
         .await;
 }
 
+async fn a_node_dies_and_comes_back(browser: &Browser) {
+    browser.look(1366, 900, false).await;
+    browser.click("[data-act=kill_node]").await;
+    let said = "/^Node a was killed \\d+ s ago: 10 of 20 guilds carried on, 10 heard a gap of at most 0.48 s\\.$/.test(document.getElementById('last').textContent)";
+    browser.until("the node's death is told", said, SOON, HEADLINE).await;
+    let holes = "document.querySelectorAll('#recoveries .recovery').length === 2 && document.querySelector('#nodes .chip.down') !== null";
+    browser
+        .until(
+            "the node is shown dead",
+            holes,
+            SOON,
+            "document.getElementById('nodes').textContent",
+        )
+        .await;
+    browser.picture(&pictures().join("node-killed.png"), false).await;
+    browser.click("[data-act=restart_node]").await;
+    let back = "document.querySelector('#nodes .chip.down') === null && document.getElementById('last').textContent.startsWith('Node a was started again')";
+    browser.until("the node is back", back, SOON, HEADLINE).await;
+}
+
 async fn keys_walk_through_time(browser: &Browser) {
     browser.eval("document.querySelector('.row canvas').focus()").await;
     let told = "document.activeElement.getAttribute('aria-valuetext')";
@@ -251,7 +272,7 @@ async fn the_page_stays_fluent_with_a_thousand_guilds() {
         return skip("a thousand guilds in a browser", &reason);
     }
     let feed = Feed::start(1_000).await;
-    let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
+    let show = Show::open(&feed.url, vec![feed.launch(); 3]).await.unwrap();
     let browser = Browser::start().await;
     browser.look(1366, 900, false).await;
     browser.open(&show.page).await;
@@ -272,6 +293,7 @@ async fn the_page_stays_fluent_with_a_thousand_guilds() {
             "document.getElementById('rows').textContent",
         )
         .await;
+    browser.picture(&pictures().join("thousand.png"), true).await;
     let slowest = "new Promise((done) => { const spans = []; let last = performance.now(); const step = (now) => { spans.push(now - last); last = now; spans.length < 60 ? requestAnimationFrame(step) : done(spans.sort((a, b) => a - b)[50]); }; requestAnimationFrame(step); })";
     let frame = browser.eval(slowest).await.as_f64().unwrap();
     assert!(

@@ -64,11 +64,17 @@ function take(message, whole) {
 }
 
 let spoken = "";
+let speaking = 0;
 function drawHeadline() {
   const { now: sentence, last } = state.headline;
   $("now").textContent = sentence;
   const say = last ? `${sentence} ${last.what}${last.then}` : sentence;
-  if (say !== spoken) $("spoken").textContent = spoken = say;
+  if (say !== spoken) {
+    spoken = say;
+    // Read aloud only what stood for a while, not every step on the way.
+    clearTimeout(speaking);
+    speaking = setTimeout(() => { $("spoken").textContent = say; }, 1500);
+  }
   drawAge();
 }
 

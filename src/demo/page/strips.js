@@ -48,7 +48,7 @@ export class Strips {
   theme() {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(name).trim();
-    this.paint = { ground: read("--card"), hole: read("--hole"), soft: read("--soft"), ink: read("--ink"), bad: read("--bad"), badGround: read("--bad-ground"), line: read("--line") };
+    this.paint = { hole: read("--hole"), soft: read("--soft"), ink: read("--ink"), bad: read("--bad") };
   }
 
   setGuilds() {
@@ -216,10 +216,10 @@ export class Strips {
     for (const mark of this.state.marks ?? []) {
       const at = Math.round(x(mark.at_ms));
       if (at <= 0) continue;
-      // An edge in the ground's colour keeps the line visible on every track in light and dark.
-      c.fillStyle = this.paint.ground;
-      c.fillRect(at - 3, 0, 6, height);
-      c.fillStyle = this.paint.ink;
+      // Dark with a faint bright edge: seen on every track and on the dark ground, and never taken for a break.
+      c.fillStyle = "rgb(255 255 255 / .45)";
+      c.fillRect(at - 2, 0, 4, height);
+      c.fillStyle = "#12171a";
       c.fillRect(at - 1, 0, 2, height);
     }
   }
@@ -257,8 +257,12 @@ export class Strips {
   drawGap(c, from, to, height) {
     if (to <= 0) return;
     const width = Math.max(4, to - from);
-    c.fillStyle = this.paint.badGround;
+    c.fillStyle = this.paint.hole;
     c.fillRect(from, 0, width, height);
+    c.globalAlpha = 0.35;
+    c.fillStyle = this.paint.bad;
+    c.fillRect(from, 0, width, height);
+    c.globalAlpha = 1;
     c.strokeStyle = this.paint.bad;
     c.lineWidth = 2;
     c.strokeRect(from + 1, 1, Math.max(2, width - 2), height - 2);
