@@ -14,7 +14,7 @@ use super::control::Control;
 use super::headline::{self, Effect, Event, Headline, Last, Scene};
 use super::picture::{Gallery, GuildRow, Mark, NodeRow, Picture, ReplicaRow, ShardRow, Tenure};
 use super::replica::Life;
-use super::strips::KEPT_MS;
+use super::strips::{KEPT_MS, Strip};
 use super::wire::{Audio, Recovery, ReplicaState, World};
 
 /// From one look to the next.
@@ -170,7 +170,7 @@ impl Observer {
             let all: Vec<&String> = picture.guilds.keys().collect();
             let many = all.len().min(GUILDS_PER_LOOK);
             let pick = (0..many).map(|index| all[(self.turn + index) % all.len()]);
-            let with_since = pick.map(|id| (id.clone(), picture.strips.get(id).map_or(0, |strip| strip.asked_ms)));
+            let with_since = pick.map(|id| (id.clone(), picture.strips.get(id).map_or(0, Strip::since_ms)));
             with_since.collect::<Vec<_>>()
         });
         self.turn = self.turn.wrapping_add(due.len());

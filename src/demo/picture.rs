@@ -164,6 +164,8 @@ impl Picture {
         let told = self.news.strips.entry(guild.to_owned()).or_default();
         told.segments.extend(change.segments);
         told.gaps.extend(change.gaps);
+        told.withdrawn.segments.extend(change.withdrawn.segments);
+        told.withdrawn.gaps.extend(change.withdrawn.gaps);
         told.playing = change.playing.or(told.playing);
     }
 

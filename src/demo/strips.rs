@@ -12,6 +12,8 @@ pub const KEPT_MS: u64 = 150_000;
 const DRIFT_MS: u64 = 250;
 /// Below this a segment is too short to tell its speed.
 const SPEED_NEEDS_MS: u64 = 2_000;
+/// How late the end of something may be told.
+const HINDSIGHT_MS: u64 = 5_000;
 
 /// A segment and when it was last looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,8 +53,8 @@ pub struct Strip {
     gaps: BTreeMap<u64, Gap>,
     /// Whether something is audible.
     pub playing: bool,
-    /// The clock of the last answer; the next question's `since_ms`.
-    pub asked_ms: u64,
+    /// The clock of the last answer.
+    asked_ms: u64,
 }
 
 /// What of a strip the page has not been told yet.
@@ -64,15 +66,33 @@ pub struct Change {
     /// New or ended gaps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// What was told as open and turned out not to be.
+    #[serde(skip_serializing_if = "Withdrawn::is_empty")]
+    pub withdrawn: Withdrawn,
     /// Whether it plays, where that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playing: Option<bool>,
 }
 
+/// Keys of what is to be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Withdrawn {
+    /// Their `from_ms`.
+    pub segments: Vec<u64>,
+    /// Their `from_ms`.
+    pub gaps: Vec<u64>,
+}
+
+impl Withdrawn {
+    fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.gaps.is_empty()
+    }
+}
+
 impl Change {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.gaps.is_empty() && self.playing.is_none()
+        self.segments.is_empty() && self.gaps.is_empty() && self.withdrawn.is_empty() && self.playing.is_none()
     }
 }
 
@@ -85,7 +105,11 @@ impl Strip {
             segments,
             gaps,
         } = audio;
-        let mut change = Change::default();
+        let withdrawn = self.withdraw(&segments, &gaps);
+        let mut change = Change {
+            withdrawn,
+            ..Change::default()
+        };
         for segment in segments {
             let seen = Seen {
                 as_of_ms: segment.to_ms.unwrap_or(now_ms),
@@ -108,6 +132,38 @@ impl Strip {
         self.asked_ms = now_ms;
         self.forget_before(now_ms.saturating_sub(KEPT_MS));
         change
+    }
+
+    /// The `since_ms` of the next question. An end is sometimes known only a while after it happened.
+    pub fn since_ms(&self) -> u64 {
+        self.asked_ms.saturating_sub(HINDSIGHT_MS)
+    }
+
+    /// Forgets what was open and is not mentioned any more: an answer holds everything that is open.
+    fn withdraw(&mut self, segments: &[Segment], gaps: &[Gap]) -> Withdrawn {
+        let open = self
+            .segments
+            .values()
+            .filter(|seen| seen.segment.to_ms.is_none())
+            .map(|seen| seen.segment.from_ms);
+        let gone = open
+            .filter(|from| !segments.iter().any(|told| told.from_ms == *from))
+            .collect();
+        let open = self
+            .gaps
+            .values()
+            .filter(|gap| gap.to_ms.is_none())
+            .map(|gap| gap.from_ms);
+        let no_gaps = open
+            .filter(|from| !gaps.iter().any(|told| told.from_ms == *from))
+            .collect();
+        let withdrawn = Withdrawn {
+            segments: gone,
+            gaps: no_gaps,
+        };
+        self.segments.retain(|from, _| !withdrawn.segments.contains(from));
+        self.gaps.retain(|from, _| !withdrawn.gaps.contains(from));
+        withdrawn
     }
 
     fn is_news(&self, seen: &Seen) -> bool {
@@ -135,6 +191,7 @@ impl Strip {
             segments: self.segments.values().cloned().collect(),
             gaps: self.gaps.values().copied().collect(),
             playing: Some(self.playing),
+            withdrawn: Withdrawn::default(),
         }
     }
 
@@ -237,10 +294,27 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_that_turns_out_to_be_none_is_withdrawn() {
+        let mut strip = Strip::default();
+        strip.merge(audio(
+            9_000,
+            vec![],
+            vec![Gap {
+                from_ms: 8_000,
+                to_ms: None,
+            }],
+        ));
+        assert_eq!(strip.since_ms(), 4_000);
+        let change = strip.merge(audio(9_300, vec![], vec![]));
+        assert_eq!(change.withdrawn.gaps, [8_000]);
+        assert_eq!(strip.longest_gap(0, 9_300), None);
+    }
+
+    #[test]
     fn what_is_too_old_is_forgotten_unless_it_still_lasts() {
         let mut strip = Strip::default();
         strip.merge(audio(10, vec![segment(0, Some(5), 5), segment(6, None, 4)], vec![]));
-        strip.merge(audio(KEPT_MS + 100, vec![], vec![]));
+        strip.merge(audio(KEPT_MS + 100, vec![segment(6, None, KEPT_MS)], vec![]));
         assert_eq!(strip.whole().segments.len(), 1);
     }
 }

@@ -30,8 +30,10 @@ function mergeGuild(id, change) {
     guild = { id, name: id, members: [], channels: [], segments: new Map(), gaps: new Map() };
     state.guilds.set(id, guild);
   }
-  const { segments = [], gaps = [], ...rest } = change;
+  const { segments = [], gaps = [], withdrawn = {}, ...rest } = change;
   Object.assign(guild, rest);
+  for (const from of withdrawn.segments ?? []) guild.segments.delete(from);
+  for (const from of withdrawn.gaps ?? []) guild.gaps.delete(from);
   for (const segment of segments) guild.segments.set(segment.from_ms, segment);
   for (const gap of gaps) guild.gaps.set(gap.from_ms, gap);
   const old = now() - 160000;
@@ -80,7 +82,7 @@ function drawHeadline() {
 
 function drawAge() {
   const last = state.headline?.last;
-  $("last").replaceChildren(...(last ? [el("b", {}, `${last.what} ${ago(now() - last.at_ms)}`), last.then] : []));
+  $("last").replaceChildren(...(last ? [el("b", {}, `${last.what} ${ago(now() - last.at_ms)}`), last.then] : ["Nothing has been broken yet: press a button and watch the strips."]));
 }
 
 function drawOracle() {

@@ -280,26 +280,29 @@ export class Strips {
     c.clearRect(0, 0, box.width, box.height);
     c.font = "12px system-ui, sans-serif";
     c.textBaseline = "middle";
-    let free = left;
-    const shown = (this.state.marks ?? []).filter((mark) => x(mark.at_ms) > left);
+    const named = [];
+    let free = left + width;
+    const shown = (this.state.marks ?? []).filter((mark) => x(mark.at_ms) > left).reverse();
     for (const mark of shown) {
       const at = x(mark.at_ms), words = `✕ ${mark.text}`, wide = c.measureText(words).width;
-      const begin = Math.min(at - 4, left + width - wide);
+      const begin = Math.min(at - 4, free - wide);
       c.fillStyle = this.paint.ink;
       c.fillRect(Math.round(at) - 1, 18, 2, 6);
-      if (begin < free) continue;
+      // The newest is named; an older one only where there is room beside it.
+      if (begin < left || begin + wide < at - 4) continue;
       c.fillText(words, begin, 10);
-      free = begin + wide + 10;
+      named.push([begin, begin + wide]);
+      free = begin - 10;
     }
     c.fillStyle = this.paint.soft;
     for (const seconds of narrow.matches ? [120, 60] : [120, 90, 60, 30]) {
       const words = seconds === 120 ? "2 min ago" : `${seconds} s`, at = x(now - seconds * 1000), wide = c.measureText(words).width;
       const begin = seconds === 120 ? at : at - wide / 2;
-      if (shown.some((mark) => { const m = x(mark.at_ms); return m > begin - 110 && m < begin + wide + 14; })) continue;
+      if (named.some(([from, to]) => from < begin + wide + 10 && to > begin - 10)) continue;
       c.fillText(words, begin, 10);
     }
     const words = "now", wide = c.measureText(words).width;
-    if (free < left + width - wide) c.fillText(words, left + width - wide, 10);
+    if (!named.some(([, to]) => to > left + width - wide - 10)) c.fillText(words, left + width - wide, 10);
   }
 
   drawTable() {
