@@ -81,15 +81,20 @@ pub enum Act {
 pub struct Stagehand {
     control: Control,
     actors: Arc<[Actor]>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<(Event, Instant)>,
     /// The fault of each dead node.
     dead: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl Stagehand {
     /// One that tells `events` what it did.
-    pub fn new(control: Control, actors: Vec<Actor>, events: mpsc::Sender<Event>) -> Self {
-        Self { control, actors: actors.into(), events, dead: Arc::default() }
+    pub fn new(control: Control, actors: Vec<Actor>, events: mpsc::Sender<(Event, Instant)>) -> Self {
+        Self {
+            control,
+            actors: actors.into(),
+            events,
+            dead: Arc::default(),
+        }
     }
 
     /// Does it; the answer for the page.
@@ -108,7 +113,9 @@ impl Stagehand {
             Act::KillNode { node } => self.kill_node(node).await,
             Act::RestartNode { node } => self.restart_node(node).await,
             Act::ExpireSession { shard } => {
-                self.control.fault(&json!({"kind": "expire_session", "shard": shard})).await?;
+                self.control
+                    .fault(&json!({"kind": "expire_session", "shard": shard}))
+                    .await?;
                 self.tell(Event::SessionExpired { shard }).await
             }
             Act::Voice { guild, user, channel } => {
@@ -128,7 +135,7 @@ impl Stagehand {
 
     /// Tells the simulator's log; that it is not told harms nothing.
     async fn note(&self, text: &str) {
-        let _ = self.control.fault(&json!({"kind": "note", "text": text})).await;
+        drop(self.control.fault(&json!({"kind": "note", "text": text})).await);
     }
 
     fn order(&self, replica: &str, order: Order) -> anyhow::Result<()> {
@@ -141,7 +148,10 @@ impl Stagehand {
     async fn kill_node(&self, node: String) -> anyhow::Result<Value> {
         let fault = self.control.fault(&json!({"kind": "kill_node", "node": node})).await?;
         if let Some(fault) = fault {
-            self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), fault);
+            self.dead
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(node.clone(), fault);
         }
         self.tell(Event::NodeKilled { node }).await
     }
@@ -150,13 +160,20 @@ impl Stagehand {
         let fault = self.dead.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
         match fault {
             Some(fault) => self.control.end_fault(&fault).await?,
-            None => drop(self.control.fault(&json!({"kind": "restart_node", "node": node})).await?),
+            None => drop(
+                self.control
+                    .fault(&json!({"kind": "restart_node", "node": node}))
+                    .await?,
+            ),
         }
         self.tell(Event::NodeBack { node }).await
     }
 
     async fn tell(&self, event: Event) -> anyhow::Result<Value> {
-        self.events.send(event).await.context("the demo is ending")?;
+        self.events
+            .send((event, Instant::now()))
+            .await
+            .context("the demo is ending")?;
         Ok(json!({}))
     }
 }

@@ -32,7 +32,9 @@ impl Actor {
     /// Waits until it listens; its address. Fails where it was given up.
     pub async fn up(&self) -> anyhow::Result<String> {
         let mut life = self.life.clone();
-        let found = life.wait_for(|life| matches!(life, Life::Up { .. } | Life::GivenUp { .. })).await?;
+        let found = life
+            .wait_for(|life| matches!(life, Life::Up { .. } | Life::GivenUp { .. }))
+            .await?;
         match &*found {
             Life::Up { http, .. } => Ok(http.clone()),
             Life::GivenUp { why } => anyhow::bail!("replica {} does not start: {why}", self.name),
@@ -43,7 +45,11 @@ impl Actor {
     /// Waits until it is given up; why.
     pub async fn given_up(&self) -> String {
         let mut life = self.life.clone();
-        match life.wait_for(|life| matches!(life, Life::GivenUp { .. })).await.as_deref() {
+        match life
+            .wait_for(|life| matches!(life, Life::GivenUp { .. }))
+            .await
+            .as_deref()
+        {
             Ok(Life::GivenUp { why }) => format!("replica {} does not start: {why}", self.name),
             // Nobody keeps it any more: the demo is ending.
             Ok(_) | Err(_) => std::future::pending().await,
@@ -70,7 +76,11 @@ impl Cast {
             let (orders, inbox) = mpsc::channel(ORDERS_WAITING);
             let (life, seen) = watch::channel(Life::Down { asked: true });
             tasks.spawn(keep(launch, inbox, life, end.clone()));
-            actors.push(Actor { name, orders, life: seen });
+            actors.push(Actor {
+                name,
+                orders,
+                life: seen,
+            });
         }
         Self { actors, end, tasks }
     }
@@ -84,5 +94,7 @@ impl Cast {
 
 /// `a` to `z`, then `r27`, `r28`, …
 fn names() -> impl Iterator<Item = String> {
-    ('a'..='z').map(String::from).chain((27..).map(|number| format!("r{number}")))
+    ('a'..='z')
+        .map(String::from)
+        .chain((27..).map(|number| format!("r{number}")))
 }

@@ -39,8 +39,15 @@ impl Control {
     /// Log events with a `seq` above `since`.
     pub async fn log(&self, since: u64) -> anyhow::Result<Vec<Value>> {
         let path = format!("/log?since={since}");
-        let text = self.send(self.http.get(self.url(&path)), PATIENCE).await?.text().await?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        let text = self
+            .send(self.http.get(self.url(&path)), PATIENCE)
+            .await?
+            .text()
+            .await?;
+        Ok(text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
     }
 
     /// What the oracle found.
@@ -76,7 +83,9 @@ impl Control {
     /// Does something to Discord or Lavalink; the fault's id.
     pub async fn fault(&self, body: &Value) -> anyhow::Result<Option<String>> {
         let answer = self.post("/faults", body).await?;
-        Ok(answer.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)))
+        Ok(answer
+            .get("id")
+            .map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)))
     }
 
     /// Ends a fault.
@@ -91,7 +100,10 @@ impl Control {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let response = self.send(self.http.get(self.url(path)), PATIENCE).await?;
-        response.json().await.with_context(|| format!("the simulator's answer to {path}"))
+        response
+            .json()
+            .await
+            .with_context(|| format!("the simulator's answer to {path}"))
     }
 
     async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
@@ -101,7 +113,11 @@ impl Control {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, limit: Duration) -> anyhow::Result<reqwest::Response> {
-        let response = request.timeout(limit).send().await.context("the simulator does not answer")?;
+        let response = request
+            .timeout(limit)
+            .send()
+            .await
+            .context("the simulator does not answer")?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -10,15 +10,22 @@ pub fn is_local(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
         return false;
     };
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
 /// Whether the request may change something: local, with our header, and from a page of the same origin if from any.
 pub fn may_act(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
     let own = match headers.get(header::ORIGIN) {
-        Some(origin) => origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host)),
+        Some(origin) => origin
+            .to_str()
+            .is_ok_and(|origin| origin.strip_prefix("http://") == Some(host)),
         None => true,
     };
     is_local(headers) && own && headers.contains_key(HEADER)
@@ -29,8 +36,13 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let parsed = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        parsed.collect::<Vec<(header::HeaderName, header::HeaderValue)>>().into_iter().collect()
+        let parsed = pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        parsed
+            .collect::<Vec<(header::HeaderName, header::HeaderValue)>>()
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -56,8 +68,16 @@ mod tests {
         assert!(may_act(&headers(&[host, own, (HEADER, "1")])));
         assert!(may_act(&headers(&[host, (HEADER, "1")])));
         assert!(!may_act(&headers(&[host, own])));
-        assert!(!may_act(&headers(&[host, ("origin", "http://127.0.0.1:9000"), (HEADER, "1")])));
+        assert!(!may_act(&headers(&[
+            host,
+            ("origin", "http://127.0.0.1:9000"),
+            (HEADER, "1")
+        ])));
         assert!(!may_act(&headers(&[host, ("origin", "null"), (HEADER, "1")])));
-        assert!(!may_act(&headers(&[("host", "evil.example"), ("origin", "http://evil.example"), (HEADER, "1")])));
+        assert!(!may_act(&headers(&[
+            ("host", "evil.example"),
+            ("origin", "http://evil.example"),
+            (HEADER, "1")
+        ])));
     }
 }

@@ -60,7 +60,13 @@ pub enum Event {
 impl Event {
     /// As a sentence's beginning. `only` tells that there is but one replica.
     pub fn said(&self, only: bool) -> String {
-        let the = |replica: &str| if only { "The bot".to_owned() } else { format!("Replica {replica}") };
+        let the = |replica: &str| {
+            if only {
+                "The bot".to_owned()
+            } else {
+                format!("Replica {replica}")
+            }
+        };
         match self {
             Self::Killed { replica } => format!("{} was killed", the(replica)),
             Self::Stopped { replica } => format!("{} was asked to stop", the(replica)),
@@ -73,7 +79,13 @@ impl Event {
 
     /// As a label of a line through the strips.
     pub fn label(&self, only: bool) -> String {
-        let the = |replica: &str| if only { "bot".to_owned() } else { format!("replica {replica}") };
+        let the = |replica: &str| {
+            if only {
+                "bot".to_owned()
+            } else {
+                format!("replica {replica}")
+            }
+        };
         match self {
             Self::Killed { replica } => format!("kill -9 {}", the(replica)),
             Self::Stopped { replica } => format!("stop {}", the(replica)),
@@ -123,7 +135,13 @@ pub struct Effect {
 
 /// What is, in one sentence.
 pub fn now(scene: Scene) -> String {
-    let Scene { guilds, playing, replicas: (all, up), nodes: (nodes, nodes_up), with_gaps } = scene;
+    let Scene {
+        guilds,
+        playing,
+        replicas: (all, up),
+        nodes: (nodes, nodes_up),
+        with_gaps,
+    } = scene;
     if guilds == 0 {
         return "Discord and Lavalink are being simulated; no guilds yet.".to_owned();
     }
@@ -132,12 +150,14 @@ pub fn now(scene: Scene) -> String {
     } else {
         format!("Music plays in {playing} of {}", count(guilds, "guild"))
     };
+    if playing == 0 && with_gaps == 0 {
+        return format!("None of {} plays music right now.", count(guilds, "guild"));
+    }
     let gaps = match with_gaps {
         0 => ", and nobody heard a gap in the last two minutes".to_owned(),
         1 => "; one of them had a gap in the last two minutes".to_owned(),
         some => format!("; {some} of them had a gap in the last two minutes"),
     };
-    let gaps = if playing == 0 && with_gaps == 0 { String::new() } else { gaps };
     let missing = match (all - up.min(all), nodes - nodes_up.min(nodes)) {
         (0, 0) => String::new(),
         (down, 0) if all == 1 && down == 1 => " while no bot is running".to_owned(),
@@ -150,7 +170,12 @@ pub fn now(scene: Scene) -> String {
 
 /// What an event did, as the end of a sentence.
 pub fn then(event: &Event, effect: Effect) -> String {
-    let Effect { audible, broken, longest_ms, back_after_ms } = effect;
+    let Effect {
+        audible,
+        broken,
+        longest_ms,
+        back_after_ms,
+    } = effect;
     let heard = match (audible, broken) {
         (0, _) => "nothing was playing".to_owned(),
         (all, 0) => format!("{} carried on, nobody heard a gap", count(all, "guild")),
@@ -170,7 +195,11 @@ pub fn then(event: &Event, effect: Effect) -> String {
 }
 
 fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("{number} {word}") } else { format!("{number} {word}s") }
+    if number == 1 {
+        format!("{number} {word}")
+    } else {
+        format!("{number} {word}s")
+    }
 }
 
 fn seconds(ms: u64) -> String {
@@ -181,31 +210,76 @@ fn seconds(ms: u64) -> String {
 mod tests {
     use super::*;
 
-    const ALL_WELL: Scene = Scene { guilds: 20, playing: 20, replicas: (1, 1), nodes: (2, 2), with_gaps: 0 };
+    const ALL_WELL: Scene = Scene {
+        guilds: 20,
+        playing: 20,
+        replicas: (1, 1),
+        nodes: (2, 2),
+        with_gaps: 0,
+    };
 
     #[test]
     fn what_is_reads_like_a_sentence() {
-        assert_eq!(now(ALL_WELL), "Music plays in all 20 guilds, and nobody heard a gap in the last two minutes.");
-        let alone = Scene { replicas: (1, 0), ..ALL_WELL };
+        assert_eq!(
+            now(ALL_WELL),
+            "Music plays in all 20 guilds, and nobody heard a gap in the last two minutes."
+        );
+        let alone = Scene {
+            replicas: (1, 0),
+            ..ALL_WELL
+        };
         assert!(now(alone).starts_with("Music plays in all 20 guilds while no bot is running, and nobody"));
-        let worse = Scene { playing: 19, nodes: (2, 1), replicas: (3, 2), with_gaps: 1, ..ALL_WELL };
+        let worse = Scene {
+            playing: 19,
+            nodes: (2, 1),
+            replicas: (3, 2),
+            with_gaps: 1,
+            ..ALL_WELL
+        };
         assert_eq!(
             now(worse),
             "Music plays in 19 of 20 guilds with 1 replica and 1 node down; one of them had a gap in the last two minutes."
         );
-        assert_eq!(now(Scene { playing: 0, ..ALL_WELL }), "Music plays in 0 of 20 guilds.");
+        assert_eq!(
+            now(Scene { playing: 0, ..ALL_WELL }),
+            "None of 20 guilds plays music right now."
+        );
     }
 
     #[test]
     fn what_a_kill_did_names_guilds_gaps_and_commands() {
         let kill = Event::Killed { replica: "b".into() };
-        assert_eq!((kill.said(true).as_str(), kill.said(false).as_str()), ("The bot was killed", "Replica b was killed"));
-        let fine = Effect { audible: 7, back_after_ms: Some(310), ..Effect::default() };
-        assert_eq!(then(&kill, fine), ": 7 guilds carried on, nobody heard a gap, commands were back after 0.31 s.");
-        let open = Effect { back_after_ms: None, ..fine };
-        assert_eq!(then(&kill, open), ": 7 guilds carried on, nobody heard a gap, commands are not back yet.");
+        assert_eq!(
+            (kill.said(true).as_str(), kill.said(false).as_str()),
+            ("The bot was killed", "Replica b was killed")
+        );
+        let fine = Effect {
+            audible: 7,
+            back_after_ms: Some(310),
+            ..Effect::default()
+        };
+        assert_eq!(
+            then(&kill, fine),
+            ": 7 guilds carried on, nobody heard a gap, commands were back after 0.31 s."
+        );
+        let open = Effect {
+            back_after_ms: None,
+            ..fine
+        };
+        assert_eq!(
+            then(&kill, open),
+            ": 7 guilds carried on, nobody heard a gap, commands are not back yet."
+        );
         let node = Event::NodeKilled { node: "a".into() };
-        let broken = Effect { audible: 20, broken: 10, longest_ms: 845, back_after_ms: None };
-        assert_eq!(then(&node, broken), ": 10 of 20 guilds carried on, 10 heard a gap of at most 0.84 s.");
+        let broken = Effect {
+            audible: 20,
+            broken: 10,
+            longest_ms: 845,
+            back_after_ms: None,
+        };
+        assert_eq!(
+            then(&node, broken),
+            ": 10 of 20 guilds carried on, 10 heard a gap of at most 0.84 s."
+        );
     }
 }

@@ -7,10 +7,12 @@ pub mod acts;
 pub mod cast;
 pub mod control;
 pub mod guard;
+pub mod happening;
 pub mod headline;
 pub mod observer;
 pub mod opening;
 pub mod page;
+pub mod paint;
 pub mod picture;
 pub mod replica;
 pub mod server;
@@ -51,13 +53,18 @@ pub struct DemoArgs {
 /// Runs the demo until Ctrl-C or SIGTERM. No process and no folder is left, also after an error.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let ended = async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     };
-    let folder = tempfile::Builder::new().prefix("segue-demo-").tempdir().context("no folder for the demo's state")?;
+    let folder = tempfile::Builder::new()
+        .prefix("segue-demo-")
+        .tempdir()
+        .context("no folder for the demo's state")?;
     let outcome = stage(&args, folder.path(), ended).await;
     folder.close().context("the demo's folder could not be removed")?;
     outcome
@@ -67,37 +74,53 @@ async fn stage(args: &DemoArgs, folder: &Path, ended: impl Future<Output = ()>) 
     let teller = Teller { json: args.json };
     teller.say("Starting a simulated Discord and two simulated Lavalink nodes.");
     let simulation = simulator::start(args.guilds).await?;
-    let launches = launches(args, folder, &simulation.ready)?;
-    let show = Show::open(&simulation.ready.control, launches).await?;
+    let outcome = in_world(args, folder, &simulation.ready, teller, ended).await;
+    simulation.end().await;
+    outcome
+}
+
+async fn in_world(
+    args: &DemoArgs,
+    folder: &Path,
+    ready: &Ready,
+    teller: Teller,
+    ended: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let show = Show::open(&ready.control, launches(args, folder, ready)?).await?;
     let outcome = tokio::select! {
-        outcome = perform(&show, &simulation.ready, teller) => outcome,
+        outcome = perform(&show, ready, teller) => outcome,
         why = anyone_given_up(&show.cast.actors) => Err(anyhow::anyhow!(why)),
         () = ended => Ok(()),
     };
     teller.say("Ending: the replicas are asked to leave.");
     show.close().await;
-    drop(simulation);
     outcome
 }
 
 /// Makes everything play, then stays until it is dropped.
 async fn perform(show: &Show, ready: &Ready, teller: Teller) -> anyhow::Result<()> {
     let replicas = show.cast.actors.len();
-    teller.say(&format!("Starting {replicas} replica{} of the bot.", if replicas == 1 { "" } else { "s" }));
+    teller.say(&format!(
+        "Starting {replicas} replica{} of the bot.",
+        if replicas == 1 { "" } else { "s" }
+    ));
     for actor in &show.cast.actors {
         actor.up().await?;
     }
     teller.say(&format!("The page is at {} – the guilds begin to play.", show.page));
     opening::play(&show.control, |playing, all| {
-        if playing == all || playing % 5 == 0 {
+        if playing == all || playing % (all / 10).max(5) == 0 {
             teller.say(&format!("  {playing} of {all} guilds play."));
         }
     })
     .await?;
     if teller.json {
-        teller.ready(show, ready)?;
+        tell_ready(show, ready)?;
     }
-    teller.say(&format!("Everything plays. Open {} and break something. Ctrl-C ends it all.", show.page));
+    teller.say(&format!(
+        "Everything plays. Open {} and break something. Ctrl-C ends it all.",
+        show.page
+    ));
     std::future::pending().await
 }
 
@@ -109,14 +132,25 @@ async fn anyone_given_up(actors: &[Actor]) -> String {
 /// One launch per replica: the same program, the same settings, nothing of this process's environment.
 fn launches(args: &DemoArgs, folder: &Path, ready: &Ready) -> anyhow::Result<Vec<Launch>> {
     let program = std::env::current_exe().context("where this program is")?;
-    let store = args.store.clone().unwrap_or_else(|| format!("sqlite:{}", folder.join("segue.db").display()));
-    let launch = Launch { program, args: vec!["run".to_owned()], env: settings(ready, store) };
-    Ok(vec![launch; args.replicas as usize])
+    let store = args
+        .store
+        .clone()
+        .unwrap_or_else(|| format!("sqlite:{}", folder.join("segue.db").display()));
+    let launch = Launch {
+        program,
+        args: vec!["run".to_owned()],
+        env: settings(ready, store),
+    };
+    Ok(vec![launch; args.replicas.max(1) as usize])
 }
 
 fn settings(ready: &Ready, store: String) -> Vec<(String, String)> {
     let node = |node: &simulator::Node| node.url.replacen("://", &format!("://:{}@", node.password), 1);
-    let nodes: Vec<String> = ready.lavalink.iter().map(|one| format!("{}={}", one.name, node(one))).collect();
+    let nodes: Vec<String> = ready
+        .lavalink
+        .iter()
+        .map(|one| format!("{}={}", one.name, node(one)))
+        .collect();
     [
         ("DISCORD_TOKEN", ready.token.clone()),
         ("SEGUE_DISCORD_API_URL", ready.discord_api.clone()),
@@ -142,18 +176,27 @@ struct Teller {
 impl Teller {
     fn say(self, words: &str) {
         // A terminal that is gone must not end the demo.
-        let _ = if self.json { writeln!(std::io::stderr(), "{words}") } else { writeln!(std::io::stdout(), "{words}") };
-    }
-
-    fn ready(self, show: &Show, ready: &Ready) -> anyhow::Result<()> {
-        let replicas = show.cast.actors.iter().filter_map(|actor| match actor.life() {
-            Life::Up { pid, http } => Some(json!({"name": actor.name, "pid": pid, "http": http})),
-            Life::Starting { .. } | Life::Stopping { .. } | Life::Down { .. } | Life::GivenUp { .. } => None,
+        drop(if self.json {
+            writeln!(std::io::stderr(), "{words}")
+        } else {
+            writeln!(std::io::stdout(), "{words}")
         });
-        let replicas: Vec<_> = replicas.collect();
-        writeln!(std::io::stdout(), "{}", json!({"sim": ready, "page": show.page, "replicas": replicas}))?;
-        Ok(())
     }
+}
+
+/// The line for a harness.
+fn tell_ready(show: &Show, ready: &Ready) -> anyhow::Result<()> {
+    let replicas = show.cast.actors.iter().filter_map(|actor| match actor.life() {
+        Life::Up { pid, http } => Some(json!({"name": actor.name, "pid": pid, "http": http})),
+        Life::Starting { .. } | Life::Stopping { .. } | Life::Down { .. } | Life::GivenUp { .. } => None,
+    });
+    let replicas: Vec<_> = replicas.collect();
+    writeln!(
+        std::io::stdout(),
+        "{}",
+        json!({"sim": ready, "page": show.page, "replicas": replicas})
+    )?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -175,8 +218,16 @@ mod tests {
             control: "http://127.0.0.1:3".into(),
         };
         let settings = settings(&ready, "sqlite:/x".into());
-        let nodes = &settings.iter().find(|(name, _)| name == "SEGUE_LAVALINK_NODES").unwrap().1;
+        let nodes = &settings
+            .iter()
+            .find(|(name, _)| name == "SEGUE_LAVALINK_NODES")
+            .unwrap()
+            .1;
         assert_eq!(nodes, "a=http://:p%20q@127.0.0.1:9,b=http://:p%20q@127.0.0.1:9");
-        assert!(settings.iter().all(|(name, _)| name.starts_with("SEGUE_") || name == "DISCORD_TOKEN"));
+        assert!(
+            settings
+                .iter()
+                .all(|(name, _)| name.starts_with("SEGUE_") || name == "DISCORD_TOKEN")
+        );
     }
 }

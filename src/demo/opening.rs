@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::acts::answer;
@@ -61,15 +61,21 @@ pub async fn play(control: &Control, mut progress: impl FnMut(usize, usize)) -> 
 
 async fn serve(control: &Control, index: usize, guild: Guild) -> anyhow::Result<()> {
     let name = guild.name.clone();
-    let scene = seat_and_ask(control, index, &guild);
+    let mut last = Value::Null;
+    let scene = seat_and_ask(control, index, &guild, &mut last);
     let limited = tokio::time::timeout(PLAYS_WITHIN, scene).await;
     limited
-        .map_err(|_| anyhow::anyhow!("no music within {} s", PLAYS_WITHIN.as_secs()))
+        .map_err(|_| {
+            anyhow::anyhow!(
+                "no music within {} s; the bot's last answer: {last}",
+                PLAYS_WITHIN.as_secs()
+            )
+        })
         .flatten()
         .with_context(|| format!("guild {name} ({})", guild.id))
 }
 
-async fn seat_and_ask(control: &Control, index: usize, guild: &Guild) -> anyhow::Result<()> {
+async fn seat_and_ask(control: &Control, index: usize, guild: &Guild, last: &mut Value) -> anyhow::Result<()> {
     let voice = channel(&guild.channels, "voice")?;
     let text = channel(&guild.channels, "text")?;
     let people = guild.members.iter().take(1 + index % 3);
@@ -79,10 +85,10 @@ async fn seat_and_ask(control: &Control, index: usize, guild: &Guild) -> anyhow:
     let host = &guild.members.first().context("nobody is in the guild")?.id;
     for turn in 0..TRACKS_EACH {
         let (title, seconds) = TRACKS[(index * 7 + turn * 3) % TRACKS.len()];
-        let options = json!({"query": format!("sim:{title}?length={seconds}")});
-        ask(control, guild, host, &text.id, "play", options).await?;
+        let options = json!({"query": format!("sim:{}?length={seconds}", title.replace(' ', "+"))});
+        *last = ask(control, guild, host, &text.id, "play", options).await?;
     }
-    ask(control, guild, host, &text.id, "loop", json!({"mode": "queue"})).await?;
+    *last = ask(control, guild, host, &text.id, "loop", json!({"mode": "queue"})).await?;
     while !control.audio(&guild.id, 0).await?.playing {
         sleep(TRY_AGAIN).await;
     }
@@ -96,14 +102,14 @@ async fn ask(
     user: &str,
     channel: &str,
     name: &str,
-    options: serde_json::Value,
-) -> anyhow::Result<()> {
+    options: Value,
+) -> anyhow::Result<Value> {
     let body = json!({"user": user, "channel": channel, "name": name, "options": options});
     let until = Instant::now() + PLAYS_WITHIN / 2;
     loop {
         let refused = match control.command(&guild.id, &body).await {
             Ok(id) => match answer(control, &id).await {
-                Ok(seen) if !seen["replied_ms"].is_null() => return Ok(()),
+                Ok(seen) if !seen["replied_ms"].is_null() => return Ok(seen["message"].clone()),
                 Ok(seen) => anyhow::anyhow!("/{name} got no answer: {seen}"),
                 Err(error) => error,
             },
@@ -117,5 +123,8 @@ async fn ask(
 }
 
 fn channel<'a>(channels: &'a [Channel], kind: &str) -> anyhow::Result<&'a Channel> {
-    channels.iter().find(|channel| channel.kind == kind).with_context(|| format!("there is no {kind} channel"))
+    channels
+        .iter()
+        .find(|channel| channel.kind == kind)
+        .with_context(|| format!("there is no {kind} channel"))
 }

@@ -147,7 +147,9 @@ struct News {
 impl Picture {
     /// Takes the guilds that exist now.
     pub fn set_guilds(&mut self, rows: BTreeMap<String, GuildRow>) {
-        self.news.gone.extend(self.guilds.keys().filter(|id| !rows.contains_key(*id)).cloned());
+        self.news
+            .gone
+            .extend(self.guilds.keys().filter(|id| !rows.contains_key(*id)).cloned());
         self.strips.retain(|id, _| rows.contains_key(id));
         let changed = rows.iter().filter(|(id, row)| self.guilds.get(*id) != Some(*row));
         self.news.rows.extend(changed.map(|(id, _)| id.clone()));
@@ -162,6 +164,8 @@ impl Picture {
         let told = self.news.strips.entry(guild.to_owned()).or_default();
         told.segments.extend(change.segments);
         told.gaps.extend(change.gaps);
+        told.withdrawn.segments.extend(change.withdrawn.segments);
+        told.withdrawn.gaps.extend(change.withdrawn.gaps);
         told.playing = change.playing.or(told.playing);
     }
 
@@ -187,7 +191,13 @@ impl Picture {
 
     /// What changed since the last call.
     pub fn change(&mut self) -> Value {
-        let News { sections, rows, strips, gone, log } = std::mem::take(&mut self.news);
+        let News {
+            sections,
+            rows,
+            strips,
+            gone,
+            log,
+        } = std::mem::take(&mut self.news);
         let mut change = changed_sections(&json!(sections), &json!(self.sections));
         self.news.sections = self.sections.clone();
         let mut guilds: Map<String, Value> = strips.into_iter().map(|(id, told)| (id, json!(told))).collect();
@@ -197,7 +207,11 @@ impl Picture {
         }
         guilds.retain(|id, _| self.guilds.contains_key(id));
         change.insert("now_ms".into(), self.now_ms.into());
-        for (name, part) in [("guilds", Value::Object(guilds)), ("gone", json!(gone)), ("log", Value::Array(log))] {
+        for (name, part) in [
+            ("guilds", Value::Object(guilds)),
+            ("gone", json!(gone)),
+            ("log", Value::Array(log)),
+        ] {
             let empty = part.as_array().is_some_and(Vec::is_empty) || part.as_object().is_some_and(Map::is_empty);
             if !empty {
                 change.insert(name.into(), part);
@@ -212,12 +226,20 @@ fn changed_sections(old: &Value, new: &Value) -> Map<String, Value> {
         return Map::new();
     };
     let differs = |(name, value): &(&String, &Value)| old.get(name.as_str()) != Some(*value);
-    new.iter().filter(differs).map(|(name, value)| (name.clone(), value.clone())).collect()
+    new.iter()
+        .filter(differs)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn joined(one: &Value, other: &Value) -> Value {
     let fields = [one, other].into_iter().filter_map(Value::as_object);
-    Value::Object(fields.flatten().map(|(name, value)| (name.clone(), value.clone())).collect())
+    Value::Object(
+        fields
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
 }
 
 /// The picture and the pages that look at it. Cheap to clone.
@@ -247,7 +269,7 @@ impl Gallery {
         let mut picture = self.picture.lock().unwrap_or_else(PoisonError::into_inner);
         let change = picture.change().to_string();
         // No page is open: nobody to tell, and whoever comes is given everything.
-        let _ = self.changes.send(change.into());
+        drop(self.changes.send(change.into()));
     }
 
     /// Everything as of now, and exactly the changes that follow.
@@ -263,12 +285,24 @@ mod tests {
     use crate::demo::wire::{Audio, Segment};
 
     fn row(name: &str) -> GuildRow {
-        GuildRow { name: name.into(), ..GuildRow::default() }
+        GuildRow {
+            name: name.into(),
+            ..GuildRow::default()
+        }
     }
 
     fn hear(picture: &mut Picture, now_ms: u64) {
-        let segment = Segment { from_ms: 1, position_to_ms: now_ms, ..Segment::default() };
-        let audio = Audio { now_ms, playing: true, segments: vec![segment], gaps: vec![] };
+        let segment = Segment {
+            from_ms: 1,
+            position_to_ms: now_ms,
+            ..Segment::default()
+        };
+        let audio = Audio {
+            now_ms,
+            playing: true,
+            segments: vec![segment],
+            gaps: vec![],
+        };
         let change = picture.strips.entry("1".into()).or_default().merge(audio);
         picture.strip_changed("1", change);
     }
@@ -282,10 +316,16 @@ mod tests {
         assert_eq!(first["guilds"]["1"]["name"], "one");
         assert_eq!(first["guilds"]["1"]["playing"], true);
         assert_eq!(picture.change(), json!({"now_ms": 0}));
-        picture.sections.marks.push(Mark { at_ms: 7, text: "kill".into() });
+        picture.sections.marks.push(Mark {
+            at_ms: 7,
+            text: "kill".into(),
+        });
         picture.set_guilds(BTreeMap::from([("1".into(), row("one"))]));
         let next = picture.change();
-        assert_eq!(next, json!({"now_ms": 0, "marks": [{"at_ms": 7, "text": "kill"}], "gone": ["2"]}));
+        assert_eq!(
+            next,
+            json!({"now_ms": 0, "marks": [{"at_ms": 7, "text": "kill"}], "gone": ["2"]})
+        );
     }
 
     #[test]

@@ -78,14 +78,27 @@ pub enum Life {
 }
 
 /// Drives one replica until `end`; then it is asked to leave, and killed if it does not.
-pub async fn keep(launch: Launch, mut orders: mpsc::Receiver<Order>, life: watch::Sender<Life>, end: CancellationToken) {
+pub async fn keep(
+    launch: Launch,
+    mut orders: mpsc::Receiver<Order>,
+    life: watch::Sender<Life>,
+    end: CancellationToken,
+) {
     let mut false_starts = 0;
     while !end.is_cancelled() {
         let ended = match start(&launch) {
             Ok(child) => live(child, &mut orders, &life, &end).await,
-            Err(error) => Ended { listened: false, asked: false, why: format!("{error:#}") },
+            Err(error) => Ended {
+                listened: false,
+                asked: false,
+                why: format!("{error:#}"),
+            },
         };
-        false_starts = if ended.listened || ended.asked { 0 } else { false_starts + 1 };
+        false_starts = if ended.listened || ended.asked {
+            0
+        } else {
+            false_starts + 1
+        };
         if false_starts == FALSE_STARTS {
             life.send_replace(Life::GivenUp { why: ended.why });
             return;
@@ -137,10 +150,17 @@ async fn live(
 ) -> Ended {
     let pid = child.id().unwrap_or_default();
     life.send_replace(Life::Starting { pid });
-    let mut watched = Watched { pid, life, listened: false, asked: false, tail: VecDeque::new() };
+    let mut watched = Watched {
+        pid,
+        life,
+        listened: false,
+        asked: false,
+        tail: VecDeque::new(),
+    };
     let (lines, mut said) = mpsc::channel(LINES_WAITING);
     let pipes = (child.stdout.take(), child.stderr.take());
-    let mut reading = std::pin::pin!(async { tokio::join!(read(pipes.0, lines.clone()), read(pipes.1, lines.clone())) });
+    let mut reading =
+        std::pin::pin!(async { tokio::join!(read(pipes.0, lines.clone()), read(pipes.1, lines.clone())) });
     let mut read_out = false;
     let mut deadline: Option<Instant> = None;
     let status = loop {
@@ -153,7 +173,7 @@ async fn live(
         tokio::select! {
             status = child.wait() => break status,
             _ = &mut reading, if !read_out => read_out = true,
-            Some(line) = said.recv() => watched.hear(line),
+            Some(words) = said.recv() => watched.hear(words),
             Some(order) = orders.recv() => watched.obey(order),
             () = end.cancelled(), if deadline.is_none() => {
                 watched.obey(Order::Stop);
@@ -209,7 +229,11 @@ impl Watched<'_> {
     fn ended(self, status: std::io::Result<ExitStatus>) -> Ended {
         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let tail: Vec<String> = self.tail.into();
-        Ended { listened: self.listened, asked: self.asked, why: format!("it ended ({how}):\n  {}", tail.join("\n  ")) }
+        Ended {
+            listened: self.listened,
+            asked: self.asked,
+            why: format!("it ended ({how}):\n  {}", tail.join("\n  ")),
+        }
     }
 }
 
@@ -229,7 +253,11 @@ fn listening(line: &str) -> Option<String> {
     let fields = line.get("fields").unwrap_or(&line);
     fields.get("peer")?;
     let http = fields.get("http")?.as_str()?;
-    Some(if http.starts_with("http") { http.to_owned() } else { format!("http://{http}") })
+    Some(if http.starts_with("http") {
+        http.to_owned()
+    } else {
+        format!("http://{http}")
+    })
 }
 
 #[cfg(test)]
@@ -237,7 +265,11 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> Launch {
-        Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], env: vec![] }
+        Launch {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: vec![],
+        }
     }
 
     const LISTENS: &str = r#"echo '{"level":"INFO","fields":{"message":"listening","http":"127.0.0.1:1","peer":"127.0.0.1:2"}}'; exec /bin/sleep 60"#;
@@ -277,8 +309,16 @@ mod tests {
         tokio::time::pause();
         let (_orders, inbox) = mpsc::channel(4);
         let (life, seen) = watch::channel(Life::Down { asked: true });
-        keep(shell("echo token refused >&2; exit 3"), inbox, life, CancellationToken::new()).await;
-        let Life::GivenUp { why } = seen.borrow().clone() else { panic!("{:?}", seen.borrow()) };
+        keep(
+            shell("echo token refused >&2; exit 3"),
+            inbox,
+            life,
+            CancellationToken::new(),
+        )
+        .await;
+        let Life::GivenUp { why } = seen.borrow().clone() else {
+            panic!("{:?}", seen.borrow())
+        };
         assert!(why.contains("exit status: 3"), "{why}");
     }
 

@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::sse::{Event, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, stream};
 use serde_json::{Value, json};
@@ -35,7 +35,10 @@ struct Shared {
 pub fn router(gallery: Gallery, hand: Stagehand, end: CancellationToken) -> Router {
     Router::new()
         .route("/", get(|| async { page::file("index.html") }))
-        .route("/{file}", get(|Path(name): Path<String>| async move { page::file(&name) }))
+        .route(
+            "/{file}",
+            get(|Path(name): Path<String>| async move { page::file(&name) }),
+        )
         .route("/events", get(events))
         .route("/act/{act}", post(act))
         .layer(from_fn(only_here))

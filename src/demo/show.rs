@@ -55,7 +55,13 @@ impl Show {
                 tracing::error!(%error, "the page cannot be served any more");
             }
         });
-        Ok(Self { page, cast, control, end, tasks })
+        Ok(Self {
+            page,
+            cast,
+            control,
+            end,
+            tasks,
+        })
     }
 
     /// Ends the page and lets the replicas leave; none is left afterwards.

@@ -1,5 +1,6 @@
 //! A recorded evening for the demo's page: twenty guilds, two nodes, one bot, answered as the simulator's control API
 //! and a replica's `/api/state` do. It follows a script, so that the page can be looked at without a bot.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -25,7 +26,16 @@ const TITLES: [&str; 9] = [
     "A Room with Echoes and a Title That Goes on Longer than Any Row Could Ever Hope to Show",
     "Velvet Static",
 ];
-const NAMES: [&str; 8] = ["Lantern Club", "Rust Belt", "Night Owls", "Tea House", "Pixel Guild", "Study Hall", "Ramen Night", "<b>Bold</b> & Co"];
+const NAMES: [&str; 8] = [
+    "Lantern Club",
+    "Rust Belt",
+    "Night Owls",
+    "Tea House",
+    "Pixel Guild",
+    "Study Hall",
+    "Ramen Night",
+    "<b>Bold</b> & Co",
+];
 /// The evening began this long before the first look.
 const BEFORE_MS: u64 = 130_000;
 /// How long a killed bot is away.
@@ -47,9 +57,9 @@ struct Evening {
 }
 
 /// The feed and where it is.
-pub struct Feed {
+pub(crate) struct Feed {
     /// `http://…`
-    pub url: String,
+    pub(crate) url: String,
     evening: Arc<Mutex<Evening>>,
     _tasks: JoinSet<()>,
 }
@@ -57,10 +67,13 @@ pub struct Feed {
 type Shared = State<(Arc<Mutex<Evening>>, Instant)>;
 
 impl Feed {
-    pub async fn start(guilds: usize) -> Self {
+    pub(crate) async fn start(guilds: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let evening = Arc::new(Mutex::new(Evening { guilds, ..Evening::default() }));
+        let evening = Arc::new(Mutex::new(Evening {
+            guilds,
+            ..Evening::default()
+        }));
         evening.lock().unwrap().rehearse();
         let router = Router::new()
             .route("/world", get(world))
@@ -77,19 +90,27 @@ impl Feed {
             .with_state((evening.clone(), Instant::now()));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, evening, _tasks: tasks }
+        Self {
+            url,
+            evening,
+            _tasks: tasks,
+        }
     }
 
     /// A process that says that it listens where the feed does, and stays.
-    pub fn launch(&self) -> Launch {
+    pub(crate) fn launch(&self) -> Launch {
         let address = self.url.trim_start_matches("http://");
         let line = json!({"level": "INFO", "fields": {"message": "listening", "http": address, "peer": "127.0.0.1:1"}});
         let script = format!("sleep 0.3; echo '{line}'; exec sleep 600");
-        Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script], env: vec![("PATH".into(), "/usr/bin:/bin".into())] }
+        Launch {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script],
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        }
     }
 
     /// Commands that were issued.
-    pub fn asked(&self) -> Vec<Value> {
+    pub(crate) fn asked(&self) -> Vec<Value> {
         self.evening.lock().unwrap().asked.clone()
     }
 }
@@ -98,7 +119,7 @@ impl Evening {
     /// What was heard before the first look: tracks one after another, one pause, one gap.
     fn rehearse(&mut self) {
         for guild in 0..self.guilds {
-            let track = self.track(guild, 0, 1 + guild as u64 * 900 % 7_000, guild as u64 * 8_000 % 50_000);
+            let track = self.track(guild, 0, 1 + guild as u64 % 900, guild as u64 * 8_000 % 50_000);
             self.strips.insert(guild, vec![track]);
             self.gaps.insert(guild, vec![]);
         }
@@ -128,7 +149,11 @@ impl Evening {
     }
 
     fn node(&self, guild: usize) -> &'static str {
-        let (own, other) = if guild.is_multiple_of(2) { ("a", "b") } else { ("b", "a") };
+        let (own, other) = if guild.is_multiple_of(2) {
+            ("a", "b")
+        } else {
+            ("b", "a")
+        };
         if self.dead.contains(own) { other } else { own }
     }
 
@@ -141,10 +166,21 @@ impl Evening {
             if !last["to_ms"].is_null() {
                 continue;
             }
-            let length = last["track"].as_str().unwrap().rsplit('=').next().unwrap().parse::<u64>().unwrap() * 1_000;
-            let (from, position) = (last["from_ms"].as_u64().unwrap(), last["position_from_ms"].as_u64().unwrap());
+            let length = last["track"]
+                .as_str()
+                .unwrap()
+                .rsplit('=')
+                .next()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+                * 1_000;
+            let (from, position) = (
+                last["from_ms"].as_u64().unwrap(),
+                last["position_from_ms"].as_u64().unwrap(),
+            );
             let end = from + length.saturating_sub(position);
-            last["position_to_ms"] = (position + self.now_ms.min(end) - from).into();
+            last["position_to_ms"] = (position + self.now_ms.min(end).saturating_sub(from)).into();
             if end <= self.now_ms {
                 last["to_ms"] = end.into();
                 let next = self.track(guild, turn, end, 0);
@@ -158,7 +194,10 @@ impl Evening {
         let last = self.strips.get_mut(&guild).unwrap().last_mut().unwrap();
         last["to_ms"] = at_ms.into();
         if gap {
-            self.gaps.get_mut(&guild).unwrap().push(json!({"from_ms": at_ms, "to_ms": null}));
+            self.gaps
+                .get_mut(&guild)
+                .unwrap()
+                .push(json!({"from_ms": at_ms, "to_ms": null}));
         }
     }
 
@@ -178,19 +217,31 @@ impl Evening {
         }
     }
 
-    fn write(&mut self, kind: &str, fields: Value) {
+    fn write(&mut self, kind: &str, fields: &Value) {
         let seq = self.log.len() + 1;
         let mut event = json!({"seq": seq, "at_ms": self.now_ms, "kind": kind});
-        event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         self.log.push(event);
     }
 
     /// The killed bot comes back: its session is resumed and every guild carries on.
     fn come_back(&mut self) {
-        let Some(killed) = self.kills.iter().copied().find(|at| at + AWAY_MS <= self.now_ms) else { return };
+        let Some(killed) = self.kills.iter().copied().find(|at| at + AWAY_MS <= self.now_ms) else {
+            return;
+        };
         self.kills.retain(|at| *at != killed);
-        self.write("resume", json!({"shard": 0, "outcome": "ok"}));
-        self.recover("crash", "carried_on", "trace-kill", (0..self.guilds).collect(), 0, killed);
+        self.write("resume", &json!({"shard": 0, "outcome": "ok"}));
+        self.recover(
+            "crash",
+            "carried_on",
+            "trace-kill",
+            (0..self.guilds).collect(),
+            0,
+            killed,
+        );
     }
 
     fn recover(&mut self, trigger: &str, outcome: &str, trace: &str, guilds: Vec<usize>, gap_ms: u64, at_ms: u64) {
@@ -234,14 +285,22 @@ async fn world(State(shared): Shared) -> Json<Value> {
                    "members": [member("Ada", "4", true), member("Ben", "5", guild % 3 > 0), member("Chloé", "6", false)]})
         })
         .collect();
-    let players = |node: &str| (0..evening.guilds).filter(|guild| evening.node(*guild) == node && !evening.dead.contains(node)).count();
+    let players = |node: &str| {
+        (0..evening.guilds)
+            .filter(|guild| evening.node(*guild) == node && !evening.dead.contains(node))
+            .count()
+    };
     let node = |name: &str| json!({"name": name, "up": !evening.dead.contains(name), "sessions": [{"id": "s", "connected": true, "resuming": true, "players": players(name)}]});
     let there = evening.kills.is_empty();
-    Json(json!({"now_ms": evening.now_ms, "shards": [{"id": 0, "connected": there, "ready": there}], "guilds": guilds, "nodes": [node("a"), node("b")]}))
+    Json(
+        json!({"now_ms": evening.now_ms, "shards": [{"id": 0, "connected": there, "ready": there}], "guilds": guilds, "nodes": [node("a"), node("b")]}),
+    )
 }
 
 async fn audio(State(shared): Shared, Path(guild): Path<String>, RawQuery(query): RawQuery) -> Json<Value> {
-    let since: u64 = query.and_then(|query| query.strip_prefix("since_ms=")?.parse().ok()).unwrap_or_default();
+    let since: u64 = query
+        .and_then(|query| query.strip_prefix("since_ms=")?.parse().ok())
+        .unwrap_or_default();
     let evening = now(&shared);
     let guild = guild_of(&guild);
     let after = |part: &&Value| part["to_ms"].as_u64().is_none_or(|to| to > since);
@@ -259,7 +318,7 @@ async fn command(State(shared): Shared, Path(guild): Path<String>, Json(body): J
         Some("resume") if evening.paused.remove(&guild) => evening.sound(guild, at),
         Some(_) | None => {}
     }
-    evening.write("interaction", json!({"guild": id(guild), "name": body["name"]}));
+    evening.write("interaction", &json!({"guild": id(guild), "name": body["name"]}));
     evening.asked.push(body);
     evening.interactions += 1;
     Json(json!({"interaction": evening.interactions.to_string()}))
@@ -274,27 +333,39 @@ async fn component(State(shared): Shared) -> Json<Value> {
 async fn interaction(State(shared): Shared, Path(interaction): Path<String>) -> Json<Value> {
     let at = now(&shared).now_ms;
     let button = |label: &str, style: u8| json!({"type": 2, "label": label, "style": style, "custom_id": label});
-    Json(json!({"id": interaction, "issued_ms": at, "acknowledged_ms": at + 12, "replied_ms": at + 41, "kind": "reply", "ephemeral": false,
+    Json(
+        json!({"id": interaction, "issued_ms": at, "acknowledged_ms": at + 12, "replied_ms": at + 41, "kind": "reply", "ephemeral": false,
         "message": {"id": "900", "content": "", "embeds": [{"color": 2_060_152, "title": "Now playing", "description": "**<img src=x onerror=alert(1)>**\n`1:02` of `1:31` · asked for by <@4>",
             "fields": [{"name": "Volume", "value": "100 %"}, {"name": "Loop", "value": "queue"}, {"name": "Up next", "value": "Paper Boats"}]}],
-            "components": [{"type": 1, "components": [button("Pause", 1), button("Skip", 2), button("Shuffle", 2), button("Stop", 4)]}]}}))
+            "components": [{"type": 1, "components": [button("Pause", 1), button("Skip", 2), button("Shuffle", 2), button("Stop", 4)]}]}}),
+    )
 }
 
 async fn log(State(shared): Shared, RawQuery(query): RawQuery) -> String {
-    let since: usize = query.and_then(|query| query.strip_prefix("since=")?.parse().ok()).unwrap_or_default();
+    let since: usize = query
+        .and_then(|query| query.strip_prefix("since=")?.parse().ok())
+        .unwrap_or_default();
     let evening = now(&shared);
-    evening.log.iter().skip(since).map(|event| format!("{event}\n")).collect()
+    evening
+        .log
+        .iter()
+        .skip(since)
+        .map(Value::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 async fn fault(State(shared): Shared, Json(body): Json<Value>) -> Json<Value> {
     let mut evening = now(&shared);
-    evening.write("fault", body.clone());
+    evening.write("fault", &body);
     let at = evening.now_ms;
     match body["kind"].as_str() {
         Some("note") if body["text"].as_str().is_some_and(|text| text.starts_with("kill -9")) => evening.kills.push(at),
         Some("kill_node") => {
             let node = body["node"].as_str().unwrap().to_owned();
-            let struck: Vec<usize> = (0..evening.guilds).filter(|guild| evening.node(*guild) == node).collect();
+            let struck: Vec<usize> = (0..evening.guilds)
+                .filter(|guild| evening.node(*guild) == node)
+                .collect();
             evening.dead.insert(node);
             for guild in &struck {
                 evening.silence(*guild, at, true);
@@ -315,9 +386,11 @@ async fn end_fault(State(shared): Shared, Path(node): Path<String>) -> Json<Valu
 async fn state(State(shared): Shared) -> Json<Value> {
     let evening = now(&shared);
     let member = format!("0192f0c4-7b1e-7000-8000-{:012}", evening.recoveries.len());
-    Json(json!({"member": member, "name": "a", "shards": [{"id": 0, "state": "owned", "epoch": 1 + evening.recoveries.len() / evening.guilds.max(1)}],
-        "leader": true, "guilds": {"active": evening.guilds, "playing": evening.guilds}, "recoveries": evening.recoveries}))
+    Json(
+        json!({"member": member, "name": "a", "shards": [{"id": 0, "state": "owned", "epoch": 1 + evening.recoveries.len() / evening.guilds.max(1)}],
+        "leader": true, "guilds": {"active": evening.guilds, "playing": evening.guilds}, "recoveries": evening.recoveries}),
+    )
 }
 
 /// Long enough for the page to have seen an effect of the script.
-pub const SOON: Duration = Duration::from_secs(15);
+pub(crate) const SOON: Duration = Duration::from_secs(15);

@@ -1,10 +1,21 @@
 //! The demo's page in a real browser: it shows what is heard, takes a command, survives a kill, and says so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "in a test a panic is the report, and a skip is said aloud"
+)]
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use segue::demo::show::Show;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::browser::{Browser, missing};
 use crate::demo_feed::{Feed, SOON};
@@ -14,7 +25,11 @@ fn skip(test: &str, reason: &str) {
     let line = format!("SKIPPED {test}: {reason}");
     eprintln!("{line}");
     if let Some(path) = std::env::var_os("SEGUE_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "{line}").unwrap();
     }
 }
@@ -36,9 +51,7 @@ async fn the_page_shows_music_that_goes_on_while_the_bot_is_killed() {
     let browser = Browser::start().await;
     browser.look(1366, 900, false).await;
     browser.open(&show.page).await;
-    let all_play = "document.getElementById('now').textContent.startsWith('Music plays in all 20 guilds')";
-    browser.until("all guilds play", all_play, SOON, HEADLINE).await;
-
+    music_plays(&browser, 20).await;
     position_ticks(&browser).await;
     titles_stay_text(&browser).await;
     a_command_is_answered(&browser).await;
@@ -47,23 +60,99 @@ async fn the_page_shows_music_that_goes_on_while_the_bot_is_killed() {
     keys_walk_through_time(&browser).await;
     nothing_overflows(&browser).await;
     take_pictures(&browser).await;
+    a_node_dies_and_comes_back(&browser).await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 
     browser.quit().await;
     show.close().await;
 }
 
+/// The same with the real bot, and that Ctrl-C leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the bot and the simulator in this program"]
+async fn the_whole_demo_survives_a_kill_and_leaves_nothing_behind() {
+    if let Some(reason) = missing() {
+        return skip("the whole demo in a browser", &reason);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_segue"))
+        .args(["demo", "--json", "--replicas", "1", "--guilds", "20"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(90), lines.next_line())
+        .await
+        .expect("all guilds play in time");
+    let ready: Value = serde_json::from_str(&line.unwrap().expect("the demo is still there")).unwrap();
+    let first = ready["replicas"][0]["pid"].as_i64().unwrap();
+
+    let browser = Browser::start().await;
+    browser.look(1366, 900, false).await;
+    browser.open(ready["page"].as_str().unwrap()).await;
+    music_plays(&browser, 20).await;
+    position_ticks(&browser).await;
+    a_command_is_answered(&browser).await;
+    a_kill_is_survived(&browser).await;
+    let shown = "Number(/process (\\d+)/.exec(document.getElementById('members').textContent)?.[1] ?? 0)";
+    let second = browser.eval(shown).await.as_i64().unwrap();
+    assert_ne!(first, second, "another process drives now");
+    take_pictures(&browser).await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.quit().await;
+
+    kill_process(pid(i64::from(demo.id().unwrap())), Signal::INT).unwrap();
+    let ended = timeout(Duration::from_secs(20), demo.wait())
+        .await
+        .expect("it ends in time")
+        .unwrap();
+    assert!(ended.success(), "{ended}");
+    assert!(test_kill_process(pid(second)).is_err(), "replica {second} is gone");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "no folder is left"
+    );
+}
+
+fn pid(number: i64) -> Pid {
+    Pid::from_raw(i32::try_from(number).unwrap()).unwrap()
+}
+
+async fn music_plays(browser: &Browser, guilds: usize) {
+    let all = format!("document.getElementById('now').textContent.startsWith('Music plays in all {guilds} guilds')");
+    browser
+        .until("all guilds play", &all, Duration::from_mins(1), HEADLINE)
+        .await;
+}
+
 async fn position_ticks(browser: &Browser) {
     let position = "document.querySelector('.row .p').textContent";
     let before = browser.eval(position).await;
     let moved = format!("/\\d:\\d\\d/.test({position}) && {position} !== {before}");
-    browser.until("the position ticks", &moved, Duration::from_secs(5), position).await;
+    browser
+        .until("the position ticks", &moved, Duration::from_secs(5), position)
+        .await;
 }
 
 async fn titles_stay_text(browser: &Browser) {
     let shown = "[...document.querySelectorAll('.row .t')].some((t) => t.textContent.includes('<img src=x'))";
-    browser.until("a hostile title is shown as text", shown, SOON, "document.getElementById('rows').textContent").await;
-    assert_eq!(browser.eval("document.querySelectorAll('#rows img, #answer img').length").await, 0);
+    browser
+        .until(
+            "a hostile title is shown as text",
+            shown,
+            SOON,
+            "document.getElementById('rows').textContent",
+        )
+        .await;
+    assert_eq!(
+        browser
+            .eval("document.querySelectorAll('#rows img, #answer img').length")
+            .await,
+        0
+    );
 }
 
 async fn a_command_is_answered(browser: &Browser) {
@@ -71,7 +160,14 @@ async fn a_command_is_answered(browser: &Browser) {
     browser.eval(choose).await;
     browser.click("#listener button[type=submit]").await;
     let answered = "document.querySelector('#answer .embed .title, #answer .text, #answer .embed') !== null && document.querySelector('#answer .who small').textContent.startsWith('answered in')";
-    browser.until("the bot's answer is shown", answered, SOON, "document.getElementById('answer').textContent").await;
+    browser
+        .until(
+            "the bot's answer is shown",
+            answered,
+            SOON,
+            "document.getElementById('answer').textContent",
+        )
+        .await;
 }
 
 async fn a_kill_is_survived(browser: &Browser) {
@@ -79,11 +175,48 @@ async fn a_kill_is_survived(browser: &Browser) {
     let said = "document.getElementById('last').textContent.startsWith('The bot was killed')";
     browser.until("the kill is told", said, SOON, HEADLINE).await;
     let fine = "/: \\d+ guilds carried on, nobody heard a gap, commands were back after \\d+\\.\\d\\d s\\./.test(document.getElementById('last').textContent)";
-    browser.until("nobody heard it", fine, Duration::from_secs(40), HEADLINE).await;
+    browser
+        .until("nobody heard it", fine, Duration::from_secs(40), HEADLINE)
+        .await;
     let listed = "document.querySelectorAll('#recoveries .recovery').length > 0 && document.querySelectorAll('#recoveries .phases i').length > 0";
-    browser.until("the recovery is listed", listed, SOON, "document.getElementById('recoveries').textContent").await;
-    let back = "document.querySelector('#members .chip.up') !== null && document.querySelector('#members .owned') !== null";
-    browser.until("the bot is back", back, SOON, "document.getElementById('members').textContent").await;
+    browser
+        .until(
+            "the recovery is listed",
+            listed,
+            SOON,
+            "document.getElementById('recoveries').textContent",
+        )
+        .await;
+    let back =
+        "document.querySelector('#members .chip.up') !== null && document.querySelector('#members .owned') !== null";
+    browser
+        .until(
+            "the bot is back",
+            back,
+            SOON,
+            "document.getElementById('members').textContent",
+        )
+        .await;
+}
+
+async fn a_node_dies_and_comes_back(browser: &Browser) {
+    browser.look(1366, 900, false).await;
+    browser.click("[data-act=kill_node]").await;
+    let said = "/^Node a was killed \\d+ s ago: 10 of 20 guilds carried on, 10 heard a gap of at most 0.48 s\\.$/.test(document.getElementById('last').textContent)";
+    browser.until("the node's death is told", said, SOON, HEADLINE).await;
+    let holes = "document.querySelectorAll('#recoveries .recovery').length === 2 && document.querySelector('#nodes .chip.down') !== null";
+    browser
+        .until(
+            "the node is shown dead",
+            holes,
+            SOON,
+            "document.getElementById('nodes').textContent",
+        )
+        .await;
+    browser.picture(&pictures().join("node-killed.png"), false).await;
+    browser.click("[data-act=restart_node]").await;
+    let back = "document.querySelector('#nodes .chip.down') === null && document.getElementById('last').textContent.startsWith('Node a was started again')";
+    browser.until("the node is back", back, SOON, HEADLINE).await;
 }
 
 async fn keys_walk_through_time(browser: &Browser) {
@@ -96,14 +229,19 @@ async fn keys_walk_through_time(browser: &Browser) {
     assert!(after.as_str().unwrap().starts_with("2 seconds ago: "), "{after}");
     browser.press('\u{e015}').await;
     let next = browser.eval("document.activeElement.getAttribute('aria-label')").await;
-    assert!(next.as_str().unwrap().contains('2'), "the second guild has the focus: {next}");
+    assert!(
+        next.as_str().unwrap().contains('2'),
+        "the second guild has the focus: {next}"
+    );
     browser.eval("document.activeElement.blur()").await;
 }
 
 async fn nothing_overflows(browser: &Browser) {
     for width in [320, 390, 820, 1366] {
         browser.look(width, 800, false).await;
-        let wide = browser.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        let wide = browser
+            .eval("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            .await;
         assert_eq!(wide, 0, "the page is wider than {width} px");
     }
 }
@@ -112,11 +250,18 @@ async fn take_pictures(browser: &Browser) {
     for (name, width, height) in [("phone", 390, 844), ("desktop", 1366, 900)] {
         for (scheme, dark) in [("light", false), ("dark", true)] {
             browser.look(width, height, dark).await;
+            browser.eval("window.scrollTo(0, 0)").await;
             let drawn = "document.querySelector('.row canvas').width > 0";
             browser.until("the strips are drawn", drawn, SOON, "innerWidth").await;
-            browser.eval("new Promise((done) => setTimeout(() => done(true), 300))").await;
-            browser.picture(&pictures().join(format!("{name}-{scheme}.png")), false).await;
-            browser.picture(&pictures().join(format!("{name}-{scheme}-whole.png")), true).await;
+            browser
+                .eval("new Promise((done) => setTimeout(() => done(true), 300))")
+                .await;
+            browser
+                .picture(&pictures().join(format!("{name}-{scheme}.png")), false)
+                .await;
+            browser
+                .picture(&pictures().join(format!("{name}-{scheme}-whole.png")), true)
+                .await;
         }
     }
 }
@@ -127,20 +272,34 @@ async fn the_page_stays_fluent_with_a_thousand_guilds() {
         return skip("a thousand guilds in a browser", &reason);
     }
     let feed = Feed::start(1_000).await;
-    let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
+    let show = Show::open(&feed.url, vec![feed.launch(); 3]).await.unwrap();
     let browser = Browser::start().await;
     browser.look(1366, 900, false).await;
     browser.open(&show.page).await;
-    let all_play = "document.getElementById('now').textContent.startsWith('Music plays in all 1000 guilds')";
-    browser.until("all guilds play", all_play, Duration::from_secs(60), HEADLINE).await;
-    let rows = browser.eval("document.querySelectorAll('.row').length").await.as_u64().unwrap();
+    music_plays(&browser, 1_000).await;
+    let rows = browser
+        .eval("document.querySelectorAll('.row').length")
+        .await
+        .as_u64()
+        .unwrap();
     assert!(rows < 60, "only rows that can be seen exist, not {rows}");
     browser.eval("document.getElementById('strips').scrollTop = 1e9").await;
     let last = "[...document.querySelectorAll('.row .guild')].some((name) => name.textContent.endsWith(' 1000'))";
-    browser.until("the last guild can be scrolled to", last, SOON, "document.getElementById('rows').textContent").await;
+    browser
+        .until(
+            "the last guild can be scrolled to",
+            last,
+            SOON,
+            "document.getElementById('rows').textContent",
+        )
+        .await;
+    browser.picture(&pictures().join("thousand.png"), true).await;
     let slowest = "new Promise((done) => { const spans = []; let last = performance.now(); const step = (now) => { spans.push(now - last); last = now; spans.length < 60 ? requestAnimationFrame(step) : done(spans.sort((a, b) => a - b)[50]); }; requestAnimationFrame(step); })";
     let frame = browser.eval(slowest).await.as_f64().unwrap();
-    assert!(frame < 100.0, "five of six frames take less than 100 ms, not {frame:.0}");
+    assert!(
+        frame < 100.0,
+        "five of six frames take less than 100 ms, not {frame:.0}"
+    );
     browser.quit().await;
     show.close().await;
 }
@@ -151,14 +310,41 @@ async fn another_page_cannot_press_the_buttons() {
     let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let press = |headers: &[(&str, &str)]| {
-        let request = http.post(format!("{}/act/kill", show.page)).header("content-type", "application/json").body(r#"{"replica":"z"}"#);
-        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send()
+        let request = http
+            .post(format!("{}/act/kill", show.page))
+            .header("content-type", "application/json")
+            .body(r#"{"replica":"z"}"#);
+        headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
+            .send()
     };
     assert_eq!(press(&[]).await.unwrap().status(), 403, "without the page's header");
-    assert_eq!(press(&[("x-segue-demo", "1"), ("origin", "http://evil.example")]).await.unwrap().status(), 403);
-    assert_eq!(press(&[("x-segue-demo", "1"), ("host", "evil.example")]).await.unwrap().status(), 403);
-    assert_eq!(press(&[("x-segue-demo", "1")]).await.unwrap().status(), 502, "our own: there is no replica z");
+    assert_eq!(
+        press(&[("x-segue-demo", "1"), ("origin", "http://evil.example")])
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
+    assert_eq!(
+        press(&[("x-segue-demo", "1"), ("host", "evil.example")])
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
+    assert_eq!(
+        press(&[("x-segue-demo", "1")]).await.unwrap().status(),
+        502,
+        "our own: there is no replica z"
+    );
     let page = http.get(&show.page).send().await.unwrap();
-    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert!(
+        page.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
     show.close().await;
 }

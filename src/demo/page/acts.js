@@ -44,6 +44,8 @@ export class Acts {
     try {
       await act(path, body);
       this.answer.textContent = `Done: ${words}.`;
+      clearTimeout(this.fading);
+      this.fading = setTimeout(() => { this.answer.textContent = ""; }, 6000);
     } catch (error) {
       this.answer.className = "answer-line bad";
       this.answer.textContent = `${words}: ${error.message}`;

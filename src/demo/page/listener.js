@@ -2,17 +2,20 @@
 import { el, act, span } from "/words.js";
 import { message } from "/discord.js";
 
-const COMMANDS = {
+// In the order of the list.
+const COMMANDS = new Map(Object.entries({
   play: [["query", "a link or words", true], ["when", ["", "queue", "next", "now"]]],
   pause: [], resume: [], skip: [["to", "place in the queue"]], previous: [], stop: [],
   seek: [["position", "1:23", true]], forward: [["seconds", "10"]], rewind: [["seconds", "10"]],
   volume: [["level", "0 to 200"]], loop: [["mode", ["track", "queue", "off"]]],
   queue: [["page", "1"]], nowplaying: [], shuffle: [], remove: [["from", "1", true], ["to", ""]], move: [["from", "1", true], ["to", "2", true]],
-  clear: [], history: [], join: [["channel", "voice"]], leave: [], autoplay: [["on", ["true", "false"]]], 247: [["on", ["true", "false"]]],
+  clear: [], history: [], join: [["channel", "voice"]], leave: [], autoplay: [["on", ["true", "false"]]],
   filters: [["preset", "bassboost"]], lyrics: [["query", ""]], voteskip: [], status: [],
   "playlist save": [["name", "mine", true]], "playlist load": [["name", "mine", true]], "playlist list": [], "playlist delete": [["name", "mine", true]],
   settings: [["auto-resume", ["", "true", "false"]], ["dj-role", ""], ["volume", ""], ["announce", ["", "true", "false"]], ["leave-when-empty", ["", "true", "false"]], ["language", ""]],
-};
+}));
+// A key of digits would jump to the front of an object.
+COMMANDS.set("247", [["on", ["true", "false"]]]);
 const NUMBERS = ["to", "from", "seconds", "level", "page", "volume"];
 
 export class Listener {
@@ -24,7 +27,7 @@ export class Listener {
     this.voice = document.getElementById("voice");
     const { guild, user, command } = this.form.elements;
     Object.assign(this, { guild, user, command });
-    command.append(...Object.keys(COMMANDS).map((name) => el("option", { value: name }, `/${name}`)));
+    command.append(...[...COMMANDS.keys()].map((name) => el("option", { value: name }, `/${name}`)));
     guild.addEventListener("change", () => this.people());
     user.addEventListener("change", () => this.place());
     command.addEventListener("change", () => this.ask());
@@ -63,7 +66,7 @@ export class Listener {
 
   ask() {
     this.options.replaceChildren(
-      ...COMMANDS[this.command.value].map(([name, kind, required]) => {
+      ...COMMANDS.get(this.command.value).map(([name, kind, required]) => {
         const field = Array.isArray(kind)
           ? el("select", { name: `option-${name}` }, ...kind.map((value) => el("option", { value }, value || "–")))
           : el("input", { name: `option-${name}`, placeholder: kind, required: required === true, maxlength: "500" });
@@ -74,7 +77,7 @@ export class Listener {
 
   values() {
     const options = {};
-    for (const [name] of COMMANDS[this.command.value]) {
+    for (const [name] of COMMANDS.get(this.command.value)) {
       let value = this.form.elements[`option-${name}`].value.trim();
       if (!value) continue;
       if (value === "true" || value === "false") value = value === "true";

@@ -30,8 +30,10 @@ function mergeGuild(id, change) {
     guild = { id, name: id, members: [], channels: [], segments: new Map(), gaps: new Map() };
     state.guilds.set(id, guild);
   }
-  const { segments = [], gaps = [], ...rest } = change;
+  const { segments = [], gaps = [], withdrawn = {}, ...rest } = change;
   Object.assign(guild, rest);
+  for (const from of withdrawn.segments ?? []) guild.segments.delete(from);
+  for (const from of withdrawn.gaps ?? []) guild.gaps.delete(from);
   for (const segment of segments) guild.segments.set(segment.from_ms, segment);
   for (const gap of gaps) guild.gaps.set(gap.from_ms, gap);
   const old = now() - 160000;
@@ -64,17 +66,23 @@ function take(message, whole) {
 }
 
 let spoken = "";
+let speaking = 0;
 function drawHeadline() {
   const { now: sentence, last } = state.headline;
   $("now").textContent = sentence;
   const say = last ? `${sentence} ${last.what}${last.then}` : sentence;
-  if (say !== spoken) $("spoken").textContent = spoken = say;
+  if (say !== spoken) {
+    spoken = say;
+    // Read aloud only what stood for a while, not every step on the way.
+    clearTimeout(speaking);
+    speaking = setTimeout(() => { $("spoken").textContent = say; }, 1500);
+  }
   drawAge();
 }
 
 function drawAge() {
   const last = state.headline?.last;
-  $("last").replaceChildren(...(last ? [el("b", {}, `${last.what} ${ago(now() - last.at_ms)}`), last.then] : []));
+  $("last").replaceChildren(...(last ? [el("b", {}, `${last.what} ${ago(now() - last.at_ms)}`), last.then] : ["Nothing has been broken yet: press a button and watch the strips."]));
 }
 
 function drawOracle() {

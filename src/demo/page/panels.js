@@ -2,7 +2,7 @@
 import { el, span, count } from "/words.js";
 
 const KNOWN = ["detect", "fence", "claim", "resume", "load", "reconcile"];
-const STATES = { up: ["up", "running"], starting: ["wait", "starting"], down: ["down", "dead, starts again"], stopping: ["wait", "stopping"] };
+const STATES = { up: ["up", "running"], starting: ["wait", "starting"], down: ["down", "gone, starts again"], stopping: ["wait", "stopping"] };
 const OUTCOMES = {
   carried_on: ["carried on", "nobody heard anything"],
   rejoined: ["rejoined", "a short cut, same position"],
@@ -31,7 +31,7 @@ function shardCell(shard, replica, before) {
   if (shard.owner !== replica.name) return el("td", { class: "faint" }, "–");
   const moved = before.size && before.get(shard.id) !== shard.owner;
   const words = shard.ready ? "drives it" : shard.connected ? "getting ready" : "connecting";
-  return el("td", { class: moved ? "arrived" : "" }, el("span", { class: "owned" }, "● ", words), el("br"), el("span", { class: "faint num" }, shard.epoch ? `owner number ${shard.epoch}` : ""));
+  return el("td", { class: moved ? "arrived" : "" }, el("span", { class: "owned" }, "● ", words), el("br"), el("span", { class: "faint num" }, shard.epoch ? `epoch ${shard.epoch}` : ""));
 }
 
 export function drawNodes(box, { nodes = [] }) {

@@ -22,7 +22,7 @@ function positionAt(segment, at) {
 
 // The track's length, where its identifier says it.
 function lengthOf(segment) {
-  const found = /[?&]length=(\d+)/.exec(segment.track);
+  const found = /[?&]length=([\d.]+)/.exec(segment.track);
   return found ? Number(found[1]) * 1000 : null;
 }
 
@@ -48,7 +48,7 @@ export class Strips {
   theme() {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(name).trim();
-    this.paint = { hole: read("--hole"), soft: read("--soft"), ink: read("--ink"), bad: read("--bad"), badGround: read("--bad-ground"), line: read("--line") };
+    this.paint = { hole: read("--hole"), soft: read("--soft"), ink: read("--ink"), bad: read("--bad") };
   }
 
   setGuilds() {
@@ -213,8 +213,15 @@ export class Strips {
       if (index && parts[index - 1].track !== s.track) { c.fillStyle = this.paint.hole; c.fillRect(x(s.from_ms) - 1, 0, 2, height); }
     });
     for (const gap of guild.gaps.values()) this.drawGap(c, x(gap.from_ms), gap.to_ms === null ? width : x(gap.to_ms), height);
-    c.fillStyle = this.paint.ink;
-    for (const mark of this.state.marks ?? []) if (x(mark.at_ms) > 0) c.fillRect(Math.round(x(mark.at_ms)) - 1, 0, 2, height);
+    for (const mark of this.state.marks ?? []) {
+      const at = Math.round(x(mark.at_ms));
+      if (at <= 0) continue;
+      // Dark with a faint bright edge: seen on every track and on the dark ground, and never taken for a break.
+      c.fillStyle = "rgb(255 255 255 / .45)";
+      c.fillRect(at - 2, 0, 4, height);
+      c.fillStyle = "#12171a";
+      c.fillRect(at - 1, 0, 2, height);
+    }
   }
 
   drawTitle(c, s, from, to, height) {
@@ -250,8 +257,12 @@ export class Strips {
   drawGap(c, from, to, height) {
     if (to <= 0) return;
     const width = Math.max(4, to - from);
-    c.fillStyle = this.paint.badGround;
+    c.fillStyle = this.paint.hole;
     c.fillRect(from, 0, width, height);
+    c.globalAlpha = 0.35;
+    c.fillStyle = this.paint.bad;
+    c.fillRect(from, 0, width, height);
+    c.globalAlpha = 1;
     c.strokeStyle = this.paint.bad;
     c.lineWidth = 2;
     c.strokeRect(from + 1, 1, Math.max(2, width - 2), height - 2);
@@ -269,26 +280,29 @@ export class Strips {
     c.clearRect(0, 0, box.width, box.height);
     c.font = "12px system-ui, sans-serif";
     c.textBaseline = "middle";
-    let free = left;
-    const shown = (this.state.marks ?? []).filter((mark) => x(mark.at_ms) > left);
+    const named = [];
+    let free = left + width;
+    const shown = (this.state.marks ?? []).filter((mark) => x(mark.at_ms) > left).reverse();
     for (const mark of shown) {
       const at = x(mark.at_ms), words = `✕ ${mark.text}`, wide = c.measureText(words).width;
-      const begin = Math.min(at - 4, left + width - wide);
+      const begin = Math.min(at - 4, free - wide);
       c.fillStyle = this.paint.ink;
       c.fillRect(Math.round(at) - 1, 18, 2, 6);
-      if (begin < free) continue;
+      // The newest is named; an older one only where there is room beside it.
+      if (begin < left || begin + wide < at - 4) continue;
       c.fillText(words, begin, 10);
-      free = begin + wide + 10;
+      named.push([begin, begin + wide]);
+      free = begin - 10;
     }
     c.fillStyle = this.paint.soft;
     for (const seconds of narrow.matches ? [120, 60] : [120, 90, 60, 30]) {
       const words = seconds === 120 ? "2 min ago" : `${seconds} s`, at = x(now - seconds * 1000), wide = c.measureText(words).width;
       const begin = seconds === 120 ? at : at - wide / 2;
-      if (shown.some((mark) => { const m = x(mark.at_ms); return m > begin - 110 && m < begin + wide + 14; })) continue;
+      if (named.some(([from, to]) => from < begin + wide + 10 && to > begin - 10)) continue;
       c.fillText(words, begin, 10);
     }
     const words = "now", wide = c.measureText(words).width;
-    if (free < left + width - wide) c.fillText(words, left + width - wide, 10);
+    if (!named.some(([, to]) => to > left + width - wide - 10)) c.fillText(words, left + width - wide, 10);
   }
 
   drawTable() {
