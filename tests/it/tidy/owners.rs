@@ -51,7 +51,9 @@ const IMPURE: &[&str] = &[
     "SystemTime",
     "wall_ms",
     "std::fs",
-    "std::net",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
     "thread_rng",
     "tokio",
 ];

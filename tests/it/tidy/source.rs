@@ -24,7 +24,7 @@ impl Source {
     /// Whether the file holds tests only.
     pub(super) fn is_test(&self) -> bool {
         let stem = self.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
-        !self.path.starts_with("src/")
+        self.path.starts_with("tests/")
             || self.path.contains("/tests/")
             || ["tests", "testing", "conformance"].contains(&stem)
             || stem.ends_with("_tests")
