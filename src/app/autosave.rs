@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Process, RunError};
+use super::{Process, RunError, metering};
 use crate::app::shard::SharedGuilds;
 use crate::telemetry::metrics::labels::Outcome;
 
@@ -51,12 +51,12 @@ async fn round(process: &Process, shards: &[SharedGuilds]) {
     match result {
         Ok(lost) => {
             let written = batch.len() - lost.len();
-            process.metrics.autosaved(Outcome::Ok, written, took);
+            metering::autosaved(&process.metrics, Outcome::Ok, written, took);
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             info!(players, written, took_ms, "auto-saved");
         }
         Err(error) => {
-            process.metrics.autosaved(Outcome::Error, 0, took);
+            metering::autosaved(&process.metrics, Outcome::Error, 0, took);
             warn!(%error, players, "auto-save failed; the next round tries again");
         }
     }

@@ -12,7 +12,7 @@ use super::{Process, RunError, retry};
 use crate::command::{registration, registration_hash};
 use crate::config::Shards;
 use crate::discord::DiscordError;
-use crate::gateway::token_hash;
+use crate::gateway::session::token_hash;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{ApplicationId, UserId};
 
@@ -34,6 +34,10 @@ pub struct Identity {
     pub shards: u32,
     /// Shards that may IDENTIFY at a time.
     pub max_concurrency: u32,
+    /// IDENTIFYs a day, and those left when this was learned.
+    pub starts: u32,
+    /// See `starts`.
+    pub starts_left: u32,
     /// Of which token this was learned, hashed.
     token_hash: String,
     /// When, milliseconds since 1970.
@@ -90,11 +94,13 @@ async fn once(process: &Process, token_hash: String) -> Result<Identity, Discord
     let discord = &process.discord;
     let (user, application, gateway) = tokio::try_join!(discord.bot_user(), discord.application_id(), discord.gateway())?;
     Ok(Identity {
-        user,
+        user: user.id,
         application,
         gateway_url: gateway.url,
         shards: gateway.shards.max(1),
-        max_concurrency: u32::from(gateway.max_concurrency.max(1)),
+        max_concurrency: u32::from(gateway.session_start_limit.max_concurrency).max(1),
+        starts: u32::try_from(gateway.session_start_limit.total).unwrap_or(u32::MAX),
+        starts_left: u32::try_from(gateway.session_start_limit.remaining).unwrap_or(u32::MAX),
         token_hash,
         learned_ms: wall_ms(),
     })

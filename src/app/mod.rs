@@ -5,6 +5,7 @@
 
 mod autosave;
 mod identity;
+mod metering;
 mod recoveries;
 mod shard;
 mod state;
@@ -23,10 +24,12 @@ use crate::cluster::claim;
 use crate::cluster::member::{Ended, Member};
 use crate::config::Settings;
 use crate::discord::Discord;
-use crate::gateway::{self, SharedQueue};
+use crate::discord;
+use crate::gateway::identify::{Budget, IdentifyQueue, local_tickets};
+use crate::gateway::SharedQueue;
 use crate::lifecycle::{Readiness, wall_ms};
-use crate::player::Policy;
-use crate::store::{self, SharedStore, origin};
+use crate::store::{self, Origin, SharedStore, origin};
+use crate::telemetry::health::Heartbeats;
 use crate::telemetry::http::{self, Pages};
 use crate::telemetry::metrics::Metrics;
 use identity::Identity;
@@ -50,20 +53,28 @@ pub enum RunError {
 }
 
 /// Everything that lives as long as the process.
+#[derive(Clone)]
+struct Ground {
+    settings: Settings,
+    store: SharedStore,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    overview: Arc<Overview>,
+    http: String,
+}
+
+/// Everything that lives as long as one incarnation.
 pub(crate) struct Process {
     pub(crate) settings: Settings,
     pub(crate) store: SharedStore,
     pub(crate) discord: Discord,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) readiness: Readiness,
     pub(crate) overview: Arc<Overview>,
-    pub(crate) http: String,
 }
 
 /// Runs a replica until `stop`, or until something fails for good.
-pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
+pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
     let readiness = Readiness::default();
-    let metrics = Arc::new(Metrics::new());
     let overview = Arc::new(Overview::new(settings.name.clone()));
     let listener = TcpListener::bind(settings.http_listen)
         .await
@@ -81,9 +92,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
 
 fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overview>) -> Pages {
     let (page, json) = (Arc::clone(overview), Arc::clone(overview));
-    Pages::new(readiness.clone(), Arc::clone(metrics))
-        .with_page(move || page.page())
-        .with_state(move || json.json())
+    Pages {
+        metrics: Arc::clone(metrics),
+        startup: readiness.clone(),
+        readiness: readiness.clone(),
+        heartbeats: Heartbeats::default(),
+        status: Arc::new(move || page.page()),
+        state: Arc::new(move || json.json()),
+        more: axum::Router::new(),
+    }
 }
 
 async fn replica(
@@ -97,17 +114,9 @@ async fn replica(
     let waiting = readiness.waiting("store");
     let Some(store) = open_store(&settings, &stop).await? else { return Ok(()) };
     drop(waiting);
-    let discord = Discord::new(
-        &settings.discord_token,
-        settings.discord_api_url.as_ref(),
-        &settings.name,
-        wall_ms,
-        metrics.rest_hook(),
-    )
-    .map_err(anyhow::Error::from)?;
-    let process = Arc::new(Process { settings, store, discord, metrics, readiness, overview, http });
+    let ground = Ground { settings, store, metrics, readiness, overview, http };
     loop {
-        match incarnation(&process, &stop).await? {
+        match incarnation(&ground, &stop).await? {
             Ended::Stopped => return Ok(()),
             Ended::Fenced => info!("joining again"),
         }
@@ -118,7 +127,7 @@ async fn replica(
 async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Option<SharedStore>, RunError> {
     let mut told = false;
     loop {
-        match store::open::open(settings.store.secret()).await {
+        match store::open(&settings.store.whole()).await {
             Ok(store) => return Ok(Some(store)),
             Err(error) if error.is_passing() => {
                 if !std::mem::replace(&mut told, true) {
@@ -135,14 +144,14 @@ async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Opt
 }
 
 /// One life as a member: joins, claims, drives, leaves.
-async fn incarnation(process: &Arc<Process>, stop: &CancellationToken) -> Result<Ended, RunError> {
-    let waiting = process.readiness.waiting("shards");
+async fn incarnation(ground: &Ground, stop: &CancellationToken) -> Result<Ended, RunError> {
+    let waiting = ground.readiness.waiting("shards");
     let began_ms = wall_ms();
-    let store = &process.store;
-    let origin = origin::of_this_process(process.settings.place.pod_uid.clone());
-    let peer = process.settings.peer_advertise.clone();
-    let name = process.settings.name.clone();
-    let join = || Member::join(store.clone(), name.clone(), origin.clone(), Some(process.http.clone()), peer.clone());
+    let store = &ground.store;
+    let origin = Origin::of_this_process(ground.settings.place.pod_uid.clone());
+    let peer = ground.settings.peer_advertise.clone();
+    let name = ground.settings.name.clone();
+    let join = || Member::join(store.clone(), name.clone(), origin.clone(), Some(ground.http.clone()), peer.clone());
     let Some(member) = retry("join the cluster", stop, join).await? else { return Ok(Ended::Stopped) };
     let sqlite = store.describe().starts_with("sqlite");
     let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
@@ -150,17 +159,34 @@ async fn incarnation(process: &Arc<Process>, stop: &CancellationToken) -> Result
     if retry("look for dead members", stop, fence).await?.is_none() {
         return Ok(Ended::Stopped);
     }
+    let process = &Arc::new(process_of(ground, &member)?);
     let Some(identity) = identity::learn(process, stop).await? else { return Ok(Ended::Stopped) };
     process.overview.joined(&member.id, &identity);
     let inner = CancellationToken::new();
     let mut life = Life::begin(process, member, identity, began_ms, &inner);
     let ended = life.drive(stop, waiting).await;
-    process.readiness.drain_if(matches!(ended, Ok(Ended::Stopped)));
+    if matches!(ended, Ok(Ended::Stopped)) {
+        ground.readiness.drain();
+    }
     inner.cancel();
     if timeout(DRAIN, life.end()).await.is_err() {
         error!("the shutdown took too long; leaving now");
     }
     ended
+}
+
+fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
+    let Ground { settings, store, metrics, readiness: _, overview, http: _ } = ground.clone();
+    let discord = Discord::new(discord::Settings {
+        token: settings.discord_token.clone(),
+        api_url: settings.discord_api_url.clone(),
+        member: member.id.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        hook: Some(metering::rest(&metrics)),
+        now_ms: wall_ms,
+    })
+    .map_err(anyhow::Error::from)?;
+    Ok(Process { settings, store, discord, metrics, overview })
 }
 
 /// Repeats a store operation while it fails for passing reasons.
@@ -186,6 +212,24 @@ where
     }
 }
 
+/// As many IDENTIFYs are never spent: Discord resets the token of a bot that spends all.
+const IDENTIFY_FLOOR: u32 = 10;
+
+fn identify_queue(identity: &Identity, tasks: &mut JoinSet<Result<(), RunError>>, stop: &CancellationToken) -> SharedQueue {
+    let budget = Budget {
+        max_concurrency: identity.max_concurrency,
+        remaining: identity.starts_left,
+        reset_after: Duration::from_hours(24),
+        floor: IDENTIFY_FLOOR,
+    };
+    let (queue, task) = IdentifyQueue::new(local_tickets(budget, identity.starts), stop.clone());
+    tasks.spawn(async move {
+        task.await;
+        Ok(())
+    });
+    queue
+}
+
 /// The tasks of one life.
 struct Life {
     process: Arc<Process>,
@@ -205,7 +249,7 @@ impl Life {
         renewing.spawn(async move { renew.keep_renewing(source, token).await });
         let mut tasks = JoinSet::new();
         let recoveries = recoveries::start(process, &member, &mut tasks, stop);
-        let queue: SharedQueue = gateway::identify::in_process(identity.max_concurrency);
+        let queue = identify_queue(&identity, &mut tasks, stop);
         let mut shards = Vec::new();
         for id in 0..identity.shards {
             let start = shard::Start {

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::identity::Identity;
-use super::{Process, RunError, retry};
+use super::{Process, RunError, metering, retry};
 use crate::cluster::claim::{self, Claimed};
 use crate::cluster::member::Member;
 use crate::gateway::{self, FromShard, ShardHandle, ShardSpec, SharedQueue};
 use crate::guild::{Guilds, Surroundings};
 use crate::interact;
-use crate::lavalink::{self, Node, NodeConfig, NodeMessage};
+use crate::lavalink::{self, Node, NodeConfig, NodeMessage, Opening};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{GuildId, ShardId};
 use crate::model::signal::Signal;
@@ -211,7 +211,7 @@ impl Driving {
             FromShard::Guild { guild, signal, seen } => self.guilds.signal(guild, signal, seen).await,
             FromShard::Interaction { interaction, seen, received_ms, live } => {
                 if live {
-                    self.start.process.discord.saw(interaction.id, received_ms);
+                    self.start.process.discord.arrived(interaction.id, received_ms);
                 }
                 if self.interactions.len() < INTERACTIONS {
                     self.interactions.spawn(interact::handle(Arc::clone(&self.guilds), interaction, seen));
@@ -267,10 +267,10 @@ impl Driving {
             NodeMessage::Guild { guild, event } => self.guilds.node(guild, event),
             NodeMessage::State { node, state } => {
                 info!(shard = self.start.shard, %node, ?state, "a Lavalink session changed");
-                self.start.process.metrics.node_state(&node, state);
+                metering::node_state(&self.start.process.metrics, &node, state);
                 self.guilds.nodes_changed();
             }
-            NodeMessage::Stats { node, stats } => self.start.process.metrics.node_stats(&node, &stats),
+            NodeMessage::Stats { node, stats } => metering::node_stats(&self.start.process.metrics, &node, &stats),
         }
     }
 
@@ -340,7 +340,7 @@ fn open_nodes(
     claimed: &Claimed,
     out: &mpsc::Sender<NodeMessage>,
     stop: &CancellationToken,
-) -> (Arc<[Node]>, Vec<impl Future<Output = ()> + Send + use<>>) {
+) -> (Arc<[Node]>, Vec<impl Future<Output = ()> + Send + 'static + use<>>) {
     let identity = lavalink::Identity {
         user: start.identity.user,
         member: start.member.id.clone(),
@@ -348,19 +348,23 @@ fn open_nodes(
     };
     let (mut nodes, mut tasks) = (Vec::new(), Vec::new());
     for settings in &start.process.settings.lavalink_nodes {
-        let config = NodeConfig { name: settings.name.clone(), url: settings.url.clone(), password: settings.password.clone() };
-        let stored = claimed.row.lavalink.get(&settings.name).cloned();
-        let (node, task) = lavalink::open(
-            config,
-            identity.clone(),
-            stored,
-            start.member.permit.clone(),
-            out.clone(),
-            wall_ms,
-            stop.clone(),
-        );
-        nodes.push(node);
-        tasks.push(task);
+        let opened = lavalink::open(Opening {
+            config: NodeConfig::new(settings.name.clone(), settings.url.clone(), settings.password.clone()),
+            identity: identity.clone(),
+            stored_session: claimed.row.lavalink.get(&settings.name).cloned(),
+            authority: start.member.permit.clone(),
+            out: out.clone(),
+            metrics: Arc::new(metering::Nodes(Arc::clone(&start.process.metrics))),
+            wall: wall_ms,
+            stop: stop.clone(),
+        });
+        match opened {
+            Ok((node, task)) => {
+                nodes.push(node);
+                tasks.push(task);
+            }
+            Err(error) => tracing::error!(node = %settings.name, %error, "the node cannot be used (SEGUE_LAVALINK_NODES)"),
+        }
     }
     (nodes.into(), tasks)
 }

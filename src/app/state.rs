@@ -62,6 +62,23 @@ impl Overview {
         inner.recoveries.truncate(RECOVERIES);
     }
 
+    /// For people.
+    pub fn page(&self) -> String {
+        let state = self.json();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        let rows = |list: &Value, cells: &[&str]| -> String {
+            let row = |item: &Value| cells.iter().map(|cell| format!("<td>{}</td>", escape(&text(&item[*cell])))).collect::<String>();
+            list.as_array().into_iter().flatten().map(|item| format!("<tr>{}</tr>", row(item))).collect()
+        };
+        include_str!("status.html")
+            .replace("{name}", &escape(&self.name))
+            .replace("{playing}", &text(&state["guilds"]["playing"]))
+            .replace("{guilds}", &text(&state["guilds"]["seen"]))
+            .replace("{shards}", &rows(&state["shards"], &["id", "state", "epoch"]))
+            .replace("{nodes}", &rows(&state["nodes"], &["name", "state", "players"]))
+            .replace("{recoveries}", &rows(&state["recoveries"], &["at", "guild", "trigger", "outcome", "took_ms", "gap_ms"]))
+    }
+
     /// For programs.
     pub fn json(&self) -> Value {
         let inner = self.lock();
@@ -96,4 +113,8 @@ impl Overview {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod exit;
+mod health;
 mod wire;
 
 use std::fmt;
@@ -13,6 +14,8 @@ use clap::Parser as _;
 
 use crate::config::flags::Flags;
 use crate::config::{self, Effective, Need, Settings, show};
+use crate::doctor;
+use crate::telemetry::metrics::Metrics;
 use args::{Cli, Command};
 use exit::Exit;
 
@@ -72,23 +75,33 @@ pub fn main() -> ExitCode {
 
 async fn perform(cli: Cli, out: &Out) -> Result<Exit, Failure> {
     match cli.command.unwrap_or(Command::Run(cli.flags)) {
-        Command::Run(flags) => match settings(&flags, Need::Everything, out) {
-            Some(settings) => Box::pin(wire::run(settings)).await,
-            None => Ok(Exit::BadSettings),
-        },
+        Command::Run(flags) => {
+            let mut effective = config::load(&flags, Need::Everything);
+            if let Some(settings) = effective.settings.take() {
+                return Box::pin(wire::run(settings, effective.warnings)).await;
+            }
+            complain(&effective, out);
+            Ok(Exit::BadSettings)
+        }
         Command::Demo(args) => Box::pin(wire::demo(args, out)).await,
         Command::Sim(args) => Box::pin(wire::sim(args, out)).await,
         Command::Status(args) => match settings(&args.flags, Need::Nothing, out) {
-            Some(settings) => wire::status(&settings, args.json, out).await,
+            Some(settings) => wire::status(&settings.store, args.json, out).await,
             None => Ok(Exit::BadSettings),
         },
         Command::Release(args) => match settings(&args.flags, Need::Nothing, out) {
-            Some(settings) => wire::release(&settings, args.guild, out).await,
+            Some(settings) => wire::release(&settings.store, args.guild, out).await,
             None => Ok(Exit::BadSettings),
         },
-        Command::Doctor(_) | Command::Healthcheck(_) | Command::MetricsCatalog(_) => {
-            Err(Failure("this build lacks it".to_owned()))
-        }
+        Command::Doctor(flags) => match settings(&flags, Need::Everything, out) {
+            Some(settings) => Box::pin(doctor(&settings, out)).await,
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Healthcheck(flags) => match settings(&flags, Need::Nothing, out) {
+            Some(settings) => Ok(healthcheck(&settings, out).await),
+            None => Ok(Exit::BadSettings),
+        },
+        Command::MetricsCatalog(args) => Ok(catalog(args.json, out)),
         Command::Config(args) => Ok(show_settings(&args, out)),
     }
 }
@@ -98,6 +111,47 @@ fn settings(flags: &Flags, need: Need, out: &Out) -> Option<Settings> {
     let effective = config::load(flags, need);
     complain(&effective, out);
     effective.settings
+}
+
+async fn doctor(settings: &Settings, out: &Out) -> Result<Exit, Failure> {
+    let report = doctor::examine(settings)
+        .await
+        .map_err(|error| Failure(error.to_string()))?;
+    out.line(&report);
+    Ok(if report.is_well() { Exit::Ended } else { Exit::Failed })
+}
+
+async fn healthcheck(settings: &Settings, out: &Out) -> Exit {
+    match health::ask(settings.http_listen).await {
+        Ok(said) => {
+            out.line(said);
+            Exit::Ended
+        }
+        Err(why) => {
+            out.complain(why);
+            Exit::Failed
+        }
+    }
+}
+
+fn catalog(json: bool, out: &Out) -> Exit {
+    let metrics = Metrics::default();
+    if json {
+        out.line(serde_json::json!(metrics.catalog()));
+        return Exit::Ended;
+    }
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(["name", "type", "unit", "labels", "help"]);
+    for entry in metrics.catalog() {
+        let labels = entry.labels.join(",");
+        table.add_row([entry.name.as_str(), entry.kind, entry.unit, &labels, entry.help]);
+    }
+    for line in table.lines() {
+        out.line(line.trim_end());
+    }
+    Exit::Ended
 }
 
 fn complain(effective: &Effective, out: &Out) {

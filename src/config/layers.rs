@@ -157,8 +157,8 @@ impl Layers {
                     continue;
                 }
             }
-            found.text = found.text.trim().to_owned();
-            self.found.insert(key.env, found);
+            let text = found.text.trim().to_owned();
+            self.found.insert(key.env, Found { text, ..found });
         }
     }
 

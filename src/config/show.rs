@@ -42,7 +42,7 @@ fn source(found: &Found) -> String {
 /// A value without what must not be seen. What cannot be read is masked as a whole.
 fn masked(key: &Key, text: &str) -> String {
     match (key.exposure, key.env) {
-        (Exposure::Plain, _) => text.to_owned(),
+        (Exposure::Plain, _) => without_user(text),
         (Exposure::Masked, "SEGUE_STORE") => match value::store(text) {
             Ok(address) if text.contains('@') => address.to_string().replacen("://", &format!("://{MASK}@"), 1),
             Ok(address) => address.to_string(),
@@ -65,6 +65,14 @@ fn masked(key: &Key, text: &str) -> String {
             },
         ),
         (Exposure::Masked | Exposure::Secret, _) => MASK.to_owned(),
+    }
+}
+
+/// A URL without user and password, should somebody have put them into one that needs none.
+fn without_user(text: &str) -> String {
+    match text.split_once("://").zip(text.rsplit_once('@')) {
+        Some(((scheme, _), (_, rest))) => format!("{scheme}://{MASK}@{rest}"),
+        None => text.to_owned(),
     }
 }
 

@@ -10,8 +10,9 @@ use secrecy::ExposeSecret as _;
 
 use super::environment::Surroundings;
 use super::flags::Flags;
-use super::otel::Protocol;
 use super::*;
+
+mod otel_cases;
 
 /// A secret that no output may contain.
 const SECRET: &str = "hunter2sesame";
@@ -100,8 +101,8 @@ fn a_token_alone_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(settings.peer_listen.to_string(), "127.0.0.1:0");
     assert_eq!(settings.autosave_interval, Duration::from_secs(10));
     assert_eq!(settings.restore_stabilization, Duration::ZERO);
-    assert_eq!(settings.restore_max_age, Duration::from_secs(3600));
-    assert_eq!(settings.alone_timeout, Duration::from_secs(300));
+    assert_eq!(settings.restore_max_age, Duration::from_hours(1));
+    assert_eq!(settings.alone_timeout, Duration::from_mins(5));
     assert!(settings.auto_resume);
     assert_eq!(settings.shards, Shards::Auto);
     assert_eq!(settings.name, "box");
@@ -341,6 +342,24 @@ fn no_secret_is_ever_shown_whatever_is_wrong_with_it() {
 }
 
 #[test]
+fn a_password_in_any_url_is_not_shown() {
+    for key in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "SEGUE_DISCORD_API_URL",
+        "SEGUE_DISCORD_GATEWAY_URL",
+    ] {
+        let effective = World::new().env(key, "https://user:hunter2sesame@host/x").load();
+        let all = format!(
+            "{} {:?} {:?}",
+            show::table(&effective.rows),
+            effective.problems,
+            effective.warnings
+        );
+        assert!(all.contains("https://***@host/x") && !all.contains(SECRET), "{all}");
+    }
+}
+
+#[test]
 fn a_password_in_a_flag_is_warned_of() {
     let effective = World::new()
         .flag("SEGUE_LAVALINK_NODES", "a=http://:hunter2sesame@h")
@@ -363,98 +382,6 @@ fn a_file_that_is_not_toml_is_told_with_its_line() {
     let mut world = World::new();
     world.flags.config = Some(PathBuf::from("gone.toml"));
     assert!(world.problems()[0].contains("cannot read gone.toml"));
-}
-
-#[test]
-fn traces_go_where_opentelemetry_says() {
-    let cases: [(&[(&str, &str)], Option<(&str, Protocol)>); 9] = [
-        (&[], None),
-        (
-            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/")],
-            Some(("http://c:4318/v1/traces", Protocol::Http)),
-        ),
-        (
-            &[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
-                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://d/x"),
-            ],
-            Some(("http://d/x", Protocol::Http)),
-        ),
-        (
-            &[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"),
-                ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-            ],
-            Some(("http://c:4317", Protocol::Grpc)),
-        ),
-        (
-            &[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"),
-                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-            ],
-            Some(("http://c/v1/traces", Protocol::Http)),
-        ),
-        (
-            &[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"),
-                ("OTEL_SDK_DISABLED", "TRUE"),
-            ],
-            None,
-        ),
-        (
-            &[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"),
-                ("OTEL_TRACES_EXPORTER", "none"),
-            ],
-            None,
-        ),
-        (
-            &[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"),
-                ("OTEL_TRACES_EXPORTER", "console"),
-            ],
-            None,
-        ),
-        (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317")], None),
-    ];
-    for (variables, expected) in cases {
-        let world = variables
-            .iter()
-            .fold(World::new(), |world, (name, value)| world.env(name, value));
-        let collector = world.settings().otel.traces;
-        let found = collector
-            .as_ref()
-            .map(|collector| (collector.endpoint.as_str(), collector.protocol));
-        assert_eq!(found, expected, "{variables:?}");
-    }
-}
-
-#[test]
-fn what_opentelemetry_has_and_segue_has_not_is_warned_of() {
-    let cases = [
-        ("OTEL_TRACES_EXPORTER", "console", 1),
-        ("OTEL_TRACES_EXPORTER", "otlp", 0),
-        ("OTEL_PROPAGATORS", "b3", 1),
-        ("OTEL_PROPAGATORS", "tracecontext", 0),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", 0),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca", 1),
-        ("OTEL_METRICS_EXPORTER", "otlp", 1),
-        ("OTEL_METRICS_EXPORTER", "none", 0),
-        ("OTEL_LOGS_EXPORTER", "otlp", 1),
-        ("OTEL_SDK_DISABLED", "yes", 1),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "1", 0),
-    ];
-    for (name, value, expected) in cases {
-        let effective = World::new().env(name, value).load();
-        let collectorless = name == "OTEL_EXPORTER_OTLP_PROTOCOL";
-        assert!(effective.settings.is_some());
-        assert_eq!(
-            effective.warnings.len(),
-            expected + usize::from(collectorless),
-            "{name}={value} {:?}",
-            effective.warnings
-        );
-    }
 }
 
 #[test]

@@ -28,6 +28,16 @@ pub enum StoreAddress {
     },
 }
 
+impl StoreAddress {
+    /// The whole address, password and all, as the store wants it: `sqlite:PATH` or `mongodb://…`.
+    pub fn whole(&self) -> SecretString {
+        match self {
+            Self::Sqlite(path) => SecretString::from(format!("sqlite:{}", path.display())),
+            Self::Mongodb { uri, .. } => uri.clone(),
+        }
+    }
+}
+
 impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

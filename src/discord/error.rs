@@ -55,6 +55,11 @@ pub enum DiscordError {
 }
 
 impl DiscordError {
+    /// Whether the thing is gone.
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+
     /// Whether the same call may succeed later.
     pub const fn is_passing(self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Down { .. } | Self::Timeout)

@@ -1,5 +1,6 @@
 //! What the bot may do in a channel. Pure.
 
+use crate::model::view::FailReason;
 use serde::Deserialize;
 use twilight_model::channel::ChannelType;
 use twilight_model::channel::permission_overwrite::PermissionOverwrite;
@@ -80,6 +81,18 @@ impl VoiceAccess {
             || self
                 .user_limit
                 .is_none_or(|limit| others < usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    /// Why the bot may not speak there beside `others`, or `Ok`.
+    pub fn verdict(&self, others: usize) -> Result<(), FailReason> {
+        match self {
+            Self { can_view: false, .. } => Err(FailReason::CannotView),
+            Self { kind: VoiceKind::Other, .. } => Err(FailReason::ChannelGone),
+            Self { can_connect: false, .. } => Err(FailReason::CannotConnect),
+            Self { can_speak: false, kind: VoiceKind::Voice, .. } => Err(FailReason::CannotSpeak),
+            access if !access.has_room(others) => Err(FailReason::ChannelFull),
+            _ => Ok(()),
+        }
     }
 
     /// What is known of a channel that Discord does not show to the bot.

@@ -24,7 +24,7 @@ use twilight_http::routing::Route;
 
 use super::clock::{Offset, parse_date};
 use super::error::{DiscordError, classify};
-use super::limits::{Heard, Limits};
+use super::limits::{Heard, Limits, RETRY_MAX};
 
 /// How long a call may take, waiting and one retry included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -343,7 +343,7 @@ fn retry_after(answer: &Answer) -> Duration {
     let body = serde_json::from_slice::<Body>(&answer.body)
         .ok()
         .and_then(|body| Duration::try_from_secs_f64(body.retry_after).ok());
-    header.max(body).unwrap_or(Duration::from_secs(1))
+    header.max(body).unwrap_or(Duration::from_secs(1)).min(RETRY_MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -8,9 +8,10 @@ use twilight_gateway::parse;
 use twilight_model::gateway::OpCode;
 use twilight_model::gateway::event::{GatewayEvent, GatewayEventDeserializer};
 
+use super::connection::Connection;
 use super::reconnect::Ended;
 use super::route::{Routed, WANTED, route};
-use super::shard::{Connection, PATIENCE, Task};
+use super::shard::{PATIENCE, Task};
 use super::{FromShard, ShardState, lock};
 use crate::model::ids::GuildId;
 

@@ -159,7 +159,7 @@ mod tests {
         Budget {
             max_concurrency,
             remaining,
-            reset_after: Duration::from_secs(3_600),
+            reset_after: Duration::from_hours(1),
             floor: 10,
         }
     }
@@ -190,7 +190,7 @@ mod tests {
         assert!(tickets(0).await.is_ok());
         assert!(tickets(0).await.is_ok());
         let refused = tickets(0).await.unwrap_err();
-        assert_eq!(refused.retry_after, Duration::from_secs(3_600));
+        assert_eq!(refused.retry_after, Duration::from_hours(1));
         tokio::time::advance(refused.retry_after).await;
         assert_eq!(tickets(0).await, Ok(Duration::ZERO));
     }

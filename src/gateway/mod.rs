@@ -4,6 +4,7 @@
 //! watchdog, and a verdict on every end of a connection ([`reconnect`]). Every connection is a new [`twilight_gateway::Shard`],
 //! so neither its queue of commands nor its own reconnecting survives a connection.
 
+mod connection;
 mod events;
 pub mod identify;
 mod outbox;

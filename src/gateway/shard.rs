@@ -1,25 +1,23 @@
 //! One shard: connect, resume or identify, hand events on, send op 4, and end in a way that a successor can go on.
 
 use std::collections::HashSet;
-use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use rand::Rng as _;
 use secrecy::ExposeSecret as _;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::ReceiveMessageErrorType;
-use twilight_gateway::queue::Queue;
-use twilight_gateway::{CloseFrame, Config, ConfigBuilder, Message, Session, Shard};
+use twilight_gateway::{Config, ConfigBuilder, Message, Session, Shard};
 use twilight_model::gateway::payload::outgoing::UpdateVoiceState;
 use twilight_model::gateway::payload::outgoing::identify::IdentifyProperties;
 
+use super::connection::{Connection, Slot, Turn, close_resumable, usable};
 use super::outbox::{Closed, Outbox};
 use super::reconnect::{Ended, Reconnect, Verdict};
 use super::sends::Next;
@@ -30,23 +28,8 @@ use crate::store::GatewaySession;
 
 /// HELLO, READY and RESUMED have to come within this time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a closing handshake may take; the session survives without it.
-const CLOSING: Duration = Duration::from_secs(2);
 /// How often authority is asked again while there is none.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-
-/// twilight asks this queue; the task sees the question and asks the real queue inside its own `select!`.
-#[derive(Debug)]
-pub(super) struct Slot(mpsc::Sender<oneshot::Sender<()>>);
-
-impl Queue for Slot {
-    fn enqueue(&self, _shard: u32) -> oneshot::Receiver<()> {
-        let (grant, granted) = oneshot::channel();
-        // Full means that a question is open already; twilight asks again when its receiver closes.
-        let _full = self.0.try_send(grant);
-        granted
-    }
-}
 
 /// Why the task stops connecting.
 enum Over {
@@ -71,41 +54,6 @@ pub(super) struct Task {
     live: Option<Live>,
     reconnect: Reconnect,
     pub(super) malformed: HashSet<String>,
-}
-
-/// Where the shard is in the queue for IDENTIFY. The sender is twilight's go-ahead.
-enum Turn {
-    /// Not in it.
-    Not,
-    /// The real queue's answer is to come.
-    Asked(oneshot::Sender<()>, oneshot::Receiver<()>),
-    /// It was refused, or there was no authority: asks again then.
-    Later(oneshot::Sender<()>, Instant),
-}
-
-impl Turn {
-    /// Returns when there is something to decide: whether the queue said yes.
-    async fn came(&mut self) -> bool {
-        match self {
-            Self::Not => std::future::pending().await,
-            Self::Asked(_, answer) => answer.await.is_ok(),
-            Self::Later(_, at) => {
-                sleep_until(*at).await;
-                false
-            }
-        }
-    }
-}
-
-/// What one connection is waiting for.
-pub(super) struct Connection {
-    pub(super) shard: Shard<Slot>,
-    questions: mpsc::Receiver<oneshot::Sender<()>>,
-    turn: Turn,
-    /// When HELLO, READY or RESUMED is overdue.
-    pub(super) overdue: Option<Instant>,
-    /// Whether it began with a session.
-    pub(super) resuming: bool,
 }
 
 impl Task {
@@ -175,7 +123,9 @@ impl Task {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return ControlFlow::Break(()),
-                Err(Closed) = self.outbox.deliver() => return ControlFlow::Break(()),
+                delivered = self.outbox.deliver() => if delivered == Err(Closed) {
+                    return ControlFlow::Break(());
+                },
                 () = sleep_until(at) => {}
             }
             if Instant::now() < at {
@@ -273,14 +223,17 @@ impl Task {
     fn identify(&self, connection: &mut Connection, granted: bool) {
         connection.turn = match std::mem::replace(&mut connection.turn, Turn::Not) {
             Turn::Not => Turn::Not,
-            Turn::Later(grant, _) => Turn::Asked(grant, self.queue.enqueue(self.spec.shard.number())),
+            // A ticket that cannot be used would be wasted, so it is not even asked for.
+            Turn::Later(grant, _) if self.authority.check().is_ok() => {
+                Turn::Asked(grant, self.queue.enqueue(self.spec.shard.number()))
+            }
             Turn::Asked(grant, _) if granted && self.authority.check().is_ok() => {
                 lock(&self.shared.counts).identifies += 1;
                 connection.overdue = Some(Instant::now() + PATIENCE);
                 let _gone = grant.send(());
                 Turn::Not
             }
-            Turn::Asked(grant, _) => Turn::Later(grant, Instant::now() + ASK_AGAIN),
+            Turn::Asked(grant, _) | Turn::Later(grant, _) => Turn::Later(grant, Instant::now() + ASK_AGAIN),
         };
     }
 
@@ -420,42 +373,6 @@ impl Task {
             let ms = u64::try_from(latest.as_millis()).unwrap_or(NO_LATENCY);
             self.shared.latency_ms.store(ms, Ordering::Relaxed);
         }
-    }
-}
-
-/// An address twilight can use: it panics on others.
-fn usable(url: &str) -> Option<String> {
-    let url = url.trim_end_matches('/');
-    let parsed: hyper::Uri = format!("{url}/?v=10").parse().ok()?;
-    matches!(parsed.scheme_str(), Some("ws" | "wss")).then(|| url.to_owned())
-}
-
-/// Closes with 4000 (after op 7 twilight has begun that) and reads until the other side agrees. What still arrives is not
-/// taken: it will be replayed.
-async fn close_resumable(shard: &mut Shard<Slot>) {
-    use twilight_gateway::ShardState::Disconnected;
-    if shard.state().is_identified() {
-        shard.close(CloseFrame::RESUME);
-    }
-    let mut closing = false;
-    let closed = poll_fn(|cx| {
-        loop {
-            let polled = shard.poll_next_unpin(cx);
-            let disconnected = matches!(shard.state(), Disconnected { .. });
-            if closing && !disconnected {
-                // The other side hung up without a close frame and twilight connects again, which is not wanted.
-                return Poll::Ready(());
-            }
-            closing |= disconnected;
-            match polled {
-                Poll::Ready(Some(Ok(Message::Text(_)))) => {}
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    });
-    if timeout(CLOSING, closed).await.is_err() {
-        tracing::debug!("Discord did not answer the close frame; the connection is dropped");
     }
 }
 

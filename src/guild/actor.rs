@@ -138,11 +138,11 @@ impl Actor {
                 self.player.finish_pending(id);
             }
             Mail::Signal(signal, seen) => {
-                self.step(Input::Signal(signal));
+                drop(self.step(Input::Signal(signal)));
                 self.saving.hold(seen);
             }
-            Mail::Node(from) => self.step(Input::Node(from)),
-            Mail::NodesChanged => self.step(Input::NodesChanged),
+            Mail::Node(from) => drop(self.step(Input::Node(from))),
+            Mail::NodesChanged => drop(self.step(Input::NodesChanged)),
             Mail::View(answer) => {
                 let _ = answer.send(self.player.view(wall_ms()));
             }

@@ -47,7 +47,7 @@ fn wire(patch: Patch) -> PlayerPatch {
 fn failure(error: &CallError) -> Failure {
     match error.class() {
         Class::SessionGone => Failure::SessionGone,
-        Class::Refused => Failure::Refused,
+        Class::Refused { .. } => Failure::Refused,
         Class::NoAuthority => Failure::NoAuthority,
         Class::Retry | Class::PlayerGone | Class::NodeDown | Class::Timeout => Failure::Unreachable,
     }

@@ -2,7 +2,8 @@
 
 mod actor;
 mod calls;
-mod outward;
+mod metering;
+pub(crate) mod outward;
 mod panel;
 mod saving;
 
@@ -22,12 +23,13 @@ use crate::lavalink::Node;
 use crate::lifecycle::Authority;
 use crate::model::ids::{ApplicationId, GuildId, InteractionId, MemberId, UserId};
 use crate::model::order::{Asked, Order};
-use crate::model::record::PendingRecord;
+use crate::model::record::{GuildSettings, PendingRecord};
 use crate::model::signal::{FromNode, Signal};
 use crate::model::view::View;
 use crate::player::{Loaded, Outcomes, Player, Policy, Recovered};
 use crate::store::{Checkpoint, GuildRow, SharedStore, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::ui;
 
 /// Mail that may wait for one guild. A person's order beyond it is refused; 256 events are more than any second brings.
 const MAILBOX: usize = 256;
@@ -72,6 +74,11 @@ pub enum Confirmed {
     NotSaved(Outcomes, Box<View>),
     /// This process may not act for the guild now.
     NoAuthority,
+}
+
+/// The language of what nobody asked for.
+fn locale_of(settings: &GuildSettings) -> ui::Locale {
+    settings.language.as_deref().map_or(ui::Locale::En, ui::Locale::from_discord)
 }
 
 /// Mail for a guild.

@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::Surroundings;
 use super::actor::{Actor, Done};
+use super::metering;
 use crate::gateway::{self, VoiceRequest};
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::signal::Signal;
@@ -34,7 +35,7 @@ pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<
 /// May the bot see, join and speak there, and is there room? When Discord does not answer, the attempt itself decides.
 pub(super) async fn check_access(around: &Surroundings, guild: GuildId, channel: ChannelId) -> AccessDone {
     let result = match around.discord.voice_permissions(guild, channel, around.bot).await {
-        Ok(access) => access.verdict(),
+        Ok(access) => access.verdict(present(around, guild, channel)),
         Err(error) if error.is_unknown() => Err(FailReason::ChannelGone),
         Err(error) => {
             warn!(%guild, %error, "cannot check permissions; joining anyway");
@@ -52,10 +53,15 @@ pub(super) async fn unsuppress(around: &Surroundings, guild: GuildId, channel: C
     }
 }
 
+/// People in a channel, as far as the gateway knows.
+pub(crate) fn present(around: &Surroundings, guild: GuildId, channel: ChannelId) -> usize {
+    around.gateway.voices(guild).map_or(0, |known| known.people.iter().filter(|(_, at)| *at == channel).count())
+}
+
 /// The people that the gateway saw in the guild's voice channels, if it knows all of them.
 pub(super) fn voices(around: &Surroundings, guild: GuildId) -> Option<Signal> {
     let known = around.gateway.voices(guild)?;
-    known.is_complete().then(|| Signal::GuildSeen { voices: known.people(), bot: None })
+    known.complete.then(|| Signal::GuildSeen { voices: known.people.clone(), bot: None })
 }
 
 pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered) {
@@ -67,18 +73,19 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
         took_ms = crate::lifecycle::wall_ms() - recovered.began_ms,
         "recovered"
     );
-    around.metrics.recovered(&recovered);
+    let took = u64::try_from(crate::lifecycle::wall_ms() - recovered.began_ms).unwrap_or(0);
+    metering::recovered(&around.metrics, &recovered, std::time::Duration::from_millis(took));
     let _ = around.recoveries.try_send((guild, recovered));
 }
 
 impl Actor {
     pub(super) fn notice(&mut self, notice: Notice) {
         if let Notice::TrackFailed { .. } = notice {
-            self.around.metrics.track_failed();
+            metering::track_failed(&self.around.metrics, self.player.node().map(ToString::to_string));
         }
         let view = self.player.view(crate::lifecycle::wall_ms());
         let Some(channel) = view.text_channel else { return };
-        let locale = ui::Locale::from_setting(view.settings.language.as_deref());
+        let locale = super::locale_of(&view.settings);
         let message = ui::notice(&notice, locale);
         let (around, guild) = (self.around.clone(), self.guild);
         self.jobs.spawn(async move {

@@ -73,7 +73,7 @@ impl Actor {
         if known.is_none() && view.now.is_none() || self.around.permit.check().is_err() {
             return;
         }
-        let message = ui::now_playing(&view, ui::Locale::from_setting(view.settings.language.as_deref()));
+        let message = ui::now_playing(&view, super::locale_of(&view.settings));
         if known.is_some() && self.panel.last.as_ref() == Some(&message) {
             self.panel.shown_at = Some(now);
             return;

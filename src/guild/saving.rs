@@ -6,12 +6,14 @@ use tracing::warn;
 
 use super::Confirmed;
 use super::actor::{Actor, Done, next};
+use super::metering;
 use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::position::Anchor;
 use crate::model::view::View;
 use crate::player::{Dirty, Outcomes};
+use crate::telemetry::metrics::labels::Outcome;
 use crate::store::{Checkpoint, GuildRow, GuildWrite, StoreError, Written};
 
 /// A person waits this long for the store before hearing "not saved yet".
@@ -204,19 +206,19 @@ impl Actor {
                 }
                 self.saving.stored_anchor = anchor;
                 self.saving.settle(Some(rev), Instant::now());
-                "ok"
+                Outcome::Ok
             }
-            Ok(Written::Lost) => "lost",
+            Ok(Written::Lost) => Outcome::Lost,
             Err(error) => {
                 if !std::mem::replace(&mut self.saving.failing, true) {
                     warn!(guild = %self.guild, %error, "cannot save; trying until it works");
                 }
                 self.player.mark_dirty(dirty);
                 self.saving.not_before = Some(Instant::now() + RETRY);
-                "error"
+                Outcome::Error
             }
         };
-        self.around.metrics.snapshot_write(outcome);
-        outcome == "lost"
+        metering::written(&self.around.metrics, outcome);
+        outcome == Outcome::Lost
     }
 }

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use crate::command::{Query, query};
 use crate::guild::Surroundings;
+use crate::guild::outward::present;
 use crate::lavalink::{Loaded, NodeState};
 use crate::model::ids::{ChannelId, GuildId, UserId};
 use crate::model::order::Refusal;
@@ -52,7 +53,7 @@ pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId
 /// Whether the bot may speak there.
 pub(super) async fn may_join(around: &Surroundings, guild: GuildId, channel: ChannelId) -> Result<(), ReplyText> {
     match around.discord.voice_permissions(guild, channel, around.bot).await {
-        Ok(access) => access.verdict().map_err(|reason| ReplyText::NoPermission { channel, reason }),
+        Ok(access) => access.verdict(present(around, guild, channel)).map_err(|reason| ReplyText::NoPermission { channel, reason }),
         // Discord does not answer: the attempt itself decides.
         Err(_) => Ok(()),
     }
@@ -67,7 +68,8 @@ pub(super) async fn tracks(around: &Surroundings, query: &Query, words: &str) ->
         Loaded::Playlist { tracks, .. } if tracks.is_empty() => Err(nothing()),
         Loaded::Playlist { name, selected, mut tracks } => {
             // A link into a playlist begins with the track it points at.
-            tracks.rotate_left(selected.filter(|at| *at < tracks.len()).unwrap_or(0));
+            let count = tracks.len();
+            tracks.rotate_left(selected.filter(|at| *at < count).unwrap_or(0));
             Ok((tracks, Some(name)))
         }
         Loaded::Nothing => Err(nothing()),
@@ -90,7 +92,7 @@ async fn load(around: &Surroundings, query: &Query) -> Result<Loaded, ReplyText>
     let identifier = query.identifier(query::DEFAULT_SEARCH);
     let ready = |state: NodeState| matches!(state, NodeState::Ready { .. });
     let mut nodes: Vec<_> = around.nodes.iter().collect();
-    nodes.sort_by_key(|node| (!ready(node.state()), node.load()));
+    nodes.sort_by_key(|node| (!ready(node.state()), node.load().playing));
     for node in nodes {
         match node.load_tracks(&identifier).await {
             Ok(loaded) => return Ok(loaded),

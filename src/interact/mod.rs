@@ -24,7 +24,7 @@ use crate::guild::Guilds;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::InteractionId;
 use crate::model::message::Message;
-use crate::telemetry::metrics::labels::Outcome;
+use crate::telemetry::metrics::labels::{ByCommand, Outcome};
 use crate::ui;
 
 /// An interaction older than this, by Discord's clock, cannot be answered in time any more and is not run, milliseconds.
@@ -72,7 +72,8 @@ pub async fn handle(guilds: Arc<Guilds>, interaction: Box<InteractionCreate>, se
     let began = Instant::now();
     let outcome = run(&guilds, request, message, seen, age).instrument(span.clone()).await;
     span.record("outcome", outcome.as_str());
-    guilds.around().metrics.command(name, outcome, began.elapsed());
+    let timings = &guilds.around().metrics.discord.commands;
+    timings.get_or_create(&ByCommand { command: name, outcome }).observe(began.elapsed().as_secs_f64());
 }
 
 async fn run(
@@ -97,8 +98,8 @@ async fn run(
     {
         let _ = timeout(STORE_WAIT, stored).await;
     }
-    let defer = if component { Response::DeferUpdate } else { Response::Defer { ephemeral: false } };
-    if let Err(error) = discord.respond(id, &token, defer).await {
+    let defer = if component { Response::DeferredUpdate } else { Response::Deferred { ephemeral: false } };
+    if let Err(error) = discord.respond(id, &token, &defer).await {
         debug!(%error, "an interaction was not acknowledged");
     }
     let (answer, outcome) = working.await;
@@ -113,7 +114,7 @@ async fn say(discord: &Discord, id: InteractionId, token: &str, answer: Answer) 
         Answer::Reply(message) => Response::Message(message),
         Answer::Update(message) => Response::Update(message),
     };
-    match discord.respond(id, token, response).await {
+    match discord.respond(id, token, &response).await {
         Ok(()) => true,
         Err(DiscordError::AlreadyAcknowledged) => {
             debug!("somebody answered this interaction before");

@@ -55,7 +55,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The host in the addresses given out; else that of `listen`.
     pub advertise: Option<String>,
-    /// `host:port` that VOICE_SERVER_UPDATE names, for a real Lavalink.
+    /// `host:port` that `VOICE_SERVER_UPDATE` names, for a real Lavalink.
     pub voice_endpoint: Option<String>,
 }
 

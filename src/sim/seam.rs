@@ -1,31 +1,18 @@
-//! The one place where the Discord half meets the Lavalink half.
-//!
-//! [`Nodes`] is the set of Lavalink nodes, [`Audio`] the record of what could be heard. Here they are without any node:
-//! nothing plays, and no fault is theirs.
+//! The one place where the Discord half meets the Lavalink half: how nodes are started, and how their faults end.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+pub(crate) use super::audio::Audio;
 use super::clock::Clock;
+pub use super::lavalink::NodeReady;
+use super::lavalink::{self, FaultEnd};
 use super::log::Log;
 use super::voice::Switchboard;
-
-/// A node as the ready line names it.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct NodeReady {
-    /// Its name.
-    pub name: String,
-    /// Where it listens, `http://…`.
-    pub url: String,
-    /// Its password.
-    pub password: String,
-}
-
-/// The Lavalink nodes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Nodes;
 
 /// How to start the nodes.
 #[derive(Debug)]
@@ -38,82 +25,65 @@ pub(crate) struct NodeOptions {
     pub(crate) seed: u64,
 }
 
+/// The Lavalink nodes, and the faults of theirs that last.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    nodes: lavalink::Nodes,
+    lasting: Mutex<HashMap<String, FaultEnd>>,
+}
+
 impl Nodes {
     /// Starts the nodes and their record.
-    #[expect(clippy::unused_async, reason = "nodes bind sockets")]
-    pub(crate) async fn start(
-        options: NodeOptions,
-        _clock: Clock,
-        _log: Log,
-        _switchboard: Switchboard,
-    ) -> io::Result<(Self, Audio)> {
+    pub(crate) async fn start(options: NodeOptions, clock: Clock, log: Log, switchboard: Switchboard) -> io::Result<(Self, Audio)> {
         let NodeOptions { listen, host, seed } = options;
-        if let Some((name, at)) = listen.first() {
-            let text = format!("no Lavalink half here: cannot start {name} at {at} for {host} (seed {seed})");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-        }
-        Ok((Self, Audio))
+        let audio = Audio::new(clock);
+        let (names, listen): (Vec<_>, Vec<_>) = listen.into_iter().unzip();
+        let nodes = lavalink::Nodes::start(&names, listen, Some(host), clock, log, switchboard, audio.clone(), seed).await?;
+        Ok((Self { nodes, lasting: Mutex::default() }, audio))
     }
 
     /// The nodes of the ready line.
-    #[expect(clippy::unused_self, reason = "the seam's shape")]
     pub(crate) fn ready(&self) -> Vec<NodeReady> {
-        Vec::new()
+        self.nodes.ready()
     }
 
     /// `nodes` of `GET /world`.
-    #[expect(clippy::unused_self, reason = "the seam's shape")]
     pub(crate) fn world(&self) -> Value {
-        json!([])
+        self.nodes.world()
     }
 
     /// Begins a fault; `None` when the kind is none of the nodes', `Some(Err(why))` when its fields are wrong.
-    #[expect(clippy::unused_self, reason = "the seam's shape")]
-    pub(crate) fn fault(&self, _kind: &str, _fault: &Value) -> Option<Result<(), String>> {
-        None
+    pub(crate) fn fault(&self, kind: &str, fault: &Value) -> Option<Result<(), String>> {
+        let begun = self.nodes.fault(kind, fault)?;
+        Some(begun.map(|end| {
+            self.lasting.lock().unwrap_or_else(PoisonError::into_inner).insert(key(kind, fault), end);
+        }))
     }
 
     /// Ends a lasting fault that [`Nodes::fault`] began.
-    #[expect(clippy::unused_self, reason = "the seam's shape")]
-    pub(crate) fn end_fault(&self, _kind: &str, _fault: &Value) {}
+    pub(crate) fn end_fault(&self, kind: &str, fault: &Value) {
+        let end = self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(kind, fault));
+        if let Some(end) = end {
+            end.end();
+        }
+    }
 
     /// Kinds of faults that are the nodes'.
-    #[expect(clippy::unused_self, reason = "the seam's shape")]
-    pub(crate) fn fault_kinds(&self) -> &'static [&'static str] {
-        &[]
+    pub(crate) fn fault_kinds() -> impl Iterator<Item = &'static str> {
+        lavalink::fault_kinds()
     }
 
     /// `lavalink` of `GET /counters`.
-    #[expect(clippy::unused_self, reason = "the seam's shape")]
     pub(crate) fn counters(&self) -> Value {
-        json!({})
+        self.nodes.counters()
     }
 
     /// Ends every node.
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "nodes close sockets")]
-    pub(crate) async fn shutdown(&self) {}
+    pub(crate) async fn shutdown(&self) {
+        self.nodes.shutdown().await;
+    }
 }
 
-/// What could be heard, by guild.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Audio;
-
-#[expect(clippy::unused_self, reason = "the seam's shape")]
-impl Audio {
-    /// `GET /guilds/{g}/audio`, without `now_ms`.
-    pub(crate) fn report(&self, _guild: u64, _since_ms: u64) -> Value {
-        json!({"playing": false, "segments": [], "gaps": []})
-    }
-
-    /// A person did something that changes what is heard.
-    pub(crate) fn mark_interaction(&self, _guild: u64) {}
-
-    /// An admin moved or kicked the bot.
-    pub(crate) fn mark_moved(&self, _guild: u64) {}
-
-    /// How many people are in the bot's channel.
-    pub(crate) fn people(&self, _guild: u64, _count: usize) {}
-
-    /// The bot was removed from the guild.
-    pub(crate) fn removed(&self, _guild: u64) {}
+fn key(kind: &str, fault: &Value) -> String {
+    format!("{kind} {fault}")
 }

@@ -83,7 +83,7 @@ mod tests {
     async fn a_task_is_stuck_once_it_is_silent_for_longer_than_it_promised() {
         let heartbeats = Heartbeats::default();
         let shard = heartbeats.watch("shard 0", Duration::from_secs(10));
-        let saver = heartbeats.watch("auto-save", Duration::from_secs(60));
+        let saver = heartbeats.watch("auto-save", Duration::from_mins(1));
         tokio::time::advance(Duration::from_secs(11)).await;
         assert_eq!(
             heartbeats.stuck(Instant::now()),

@@ -4,7 +4,7 @@ use fluent_bundle::FluentValue;
 
 use super::Locale;
 use super::clean::marked;
-use super::message::Message;
+use super::message::{self, Message};
 use super::now_playing::loop_word;
 use super::speech::Speech;
 use super::time::clock;
@@ -19,9 +19,9 @@ const LIST_NAME_LIMIT: usize = 200;
 pub fn done(done: &Done, locale: Locale) -> Message {
     let speech = Speech::of(locale);
     if *done == Done::Already {
-        return Message::quiet(speech.say("done-already"));
+        return message::quiet(speech.say("done-already"));
     }
-    Message::open(sentence(done, speech))
+    message::open(sentence(done, speech))
 }
 
 fn sentence(done: &Done, speech: Speech) -> String {

@@ -1,7 +1,6 @@
 //! A message, ready for Discord's REST, and its limits (<https://docs.discord.com/developers/resources/message#embed-object-embed-limits>).
 //! Lengths are UTF-16 units, the strictest way Discord might count.
 
-use twilight_model::channel::message::Component;
 use twilight_model::channel::message::embed::Embed;
 
 /// Longest content.
@@ -17,34 +16,21 @@ pub(super) const LABEL_LIMIT: usize = 80;
 const ACCENT: u32 = 0x004f_8cff;
 const QUIET: u32 = 0x0080_8590;
 
-/// What is sent; `allowed_mentions` is the sender's duty and always empty.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Message {
-    /// Plain text; empty when the embeds say it all.
-    pub content: String,
-    /// At most one.
-    pub embeds: Vec<Embed>,
-    /// Rows of buttons.
-    pub components: Vec<Component>,
-    /// Shown only to whoever asked. Means nothing for a message that answers nobody.
-    pub ephemeral: bool,
+pub use crate::model::message::Message;
+
+/// Text everybody may see.
+pub(super) fn open(content: String) -> Message {
+    Message {
+        content: super::clean::cut(content, CONTENT_LIMIT),
+        ..Message::default()
+    }
 }
 
-impl Message {
-    /// Text everybody may see.
-    pub(super) fn open(content: String) -> Self {
-        Self {
-            content: super::clean::cut(content, CONTENT_LIMIT),
-            ..Self::default()
-        }
-    }
-
-    /// Text for whoever asked.
-    pub(super) fn quiet(content: String) -> Self {
-        Self {
-            ephemeral: true,
-            ..Self::open(content)
-        }
+/// Text for whoever asked.
+pub(super) fn quiet(content: String) -> Message {
+    Message {
+        ephemeral: true,
+        ..open(content)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why an interaction was not understood, and what to do instead.
 
 use super::Locale;
-use super::message::Message;
+use super::message::{self, Message};
 use super::speech::Speech;
 use crate::command::link::LinkRefusal;
 use crate::command::{ParseError, QueryError};
@@ -9,7 +9,7 @@ use crate::command::{ParseError, QueryError};
 /// The reply to an interaction that could not be read.
 pub fn misread(error: &ParseError, locale: Locale) -> Message {
     let speech = Speech::of(locale);
-    Message::quiet(match *error {
+    message::quiet(match *error {
         ParseError::NotInGuild => speech.say("misread-not-in-guild"),
         ParseError::Outdated => speech.say("misread-outdated"),
         ParseError::StaleButton => speech.say("misread-stale-button"),

@@ -2,7 +2,7 @@
 
 use super::Locale;
 use super::buttons::resume_row;
-use super::message::Message;
+use super::message::{self, Message};
 use super::speech::Speech;
 use super::time::clock;
 use super::track_text::in_sentence;
@@ -26,14 +26,14 @@ pub fn notice(notice: &Notice, locale: Locale) -> Message {
         }
         Notice::TrackFailed { track } => {
             let title = in_sentence(track, speech);
-            Message::open(speech.with("notice-track-failed", &[("title", title.into())]))
+            message::open(speech.with("notice-track-failed", &[("title", title.into())]))
         }
         Notice::LeftEmpty { channel } => {
             let channel = format!("<#{channel}>");
             let text = speech.with("notice-left-empty", &[("channel", channel.into())]);
             with_resume(text, speech)
         }
-        Notice::NoNode => Message::open(speech.say("notice-no-node")),
+        Notice::NoNode => message::open(speech.say("notice-no-node")),
         Notice::Kicked => with_resume(speech.say("notice-kicked"), speech),
     }
 }
@@ -57,7 +57,7 @@ fn restored(track: &Track, position_ms: u64, paused: Option<PauseReason>, speech
         ("at", clock(position_ms).into()),
     ];
     match paused {
-        None => Message::open(speech.with("notice-restored", &variables)),
+        None => message::open(speech.with("notice-restored", &variables)),
         Some(PauseReason::Restored) => with_resume(speech.with("notice-restored-paused", &variables), speech),
         Some(PauseReason::Kept) => with_resume(speech.with("notice-kept", &variables), speech),
         Some(PauseReason::Person) => with_resume(speech.with("notice-paused", &variables), speech),
@@ -67,6 +67,6 @@ fn restored(track: &Track, position_ms: u64, paused: Option<PauseReason>, speech
 fn with_resume(text: String, speech: Speech) -> Message {
     Message {
         components: vec![resume_row(speech)],
-        ..Message::open(text)
+        ..message::open(text)
     }
 }

@@ -1,7 +1,7 @@
 //! Why an order was not done, and what to do instead.
 
 use super::Locale;
-use super::message::Message;
+use super::message::{self, Message};
 use super::speech::Speech;
 use super::time::clock;
 use crate::command::definitions::VOLUME_LIMIT;
@@ -10,7 +10,7 @@ use crate::model::order::Refusal;
 /// The reply to an order that was refused.
 pub fn refusal(refusal: &Refusal, locale: Locale) -> Message {
     let speech = Speech::of(locale);
-    Message::quiet(match refusal {
+    message::quiet(match refusal {
         Refusal::NothingPlays => speech.say("refuse-nothing-plays"),
         Refusal::QueueEmpty | Refusal::NoSuchPlace { len: 0, .. } => speech.say("refuse-queue-empty"),
         Refusal::NoPrevious => speech.say("refuse-no-previous"),

@@ -1,7 +1,7 @@
 //! What a guild chose, and the volume.
 
 use super::Locale;
-use super::message::{Message, embed};
+use super::message::{self, Message, embed};
 use super::speech::Speech;
 use crate::model::view::View;
 
@@ -34,5 +34,5 @@ pub fn settings(view: &View, locale: Locale) -> Message {
 /// How loud it is. Shown to whoever asked.
 pub fn volume(view: &View, locale: Locale) -> Message {
     let level = [("level", view.volume.into())];
-    Message::quiet(Speech::of(locale).with("volume-is", &level))
+    message::quiet(Speech::of(locale).with("volume-is", &level))
 }

@@ -2,7 +2,7 @@
 
 use super::Locale;
 use super::clean::marked;
-use super::message::Message;
+use super::message::{self, Message};
 use super::notice::fail_reason;
 use super::speech::Speech;
 use crate::model::ids::ChannelId;
@@ -57,7 +57,7 @@ pub enum ReplyText {
 pub fn reply(text: &ReplyText, locale: Locale) -> Message {
     let speech = Speech::of(locale);
     let mention = |channel: &ChannelId| format!("<#{channel}>").into();
-    Message::quiet(match text {
+    message::quiet(match text {
         ReplyText::StoreDown => speech.say("trouble-store-down"),
         ReplyText::NotSavedYet => speech.say("trouble-not-saved-yet"),
         ReplyText::NodeDown => speech.say("trouble-node-down"),

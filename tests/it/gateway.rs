@@ -1,5 +1,7 @@
 //! One shard against a gateway that does exactly what each test says.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in what it is built from")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -113,15 +115,15 @@ impl Peer {
         }
     }
 
-    /// The code of the close frame, `None` for a bare end.
+    /// The code of the close frame, which is answered; `None` for a bare end.
     async fn closed(&mut self) -> Option<u16> {
-        loop {
-            match self.frame().await {
-                Some(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
-                Some(_) => {}
-                None => return None,
+        let mut code = None;
+        while let Some(frame) = self.frame().await {
+            if let Message::Close(frame) = frame {
+                code = frame.map(|frame| frame.code.into());
             }
         }
+        code
     }
 
     async fn close(mut self, code: u16) {
@@ -265,9 +267,11 @@ async fn a_stopped_shard_leaves_a_session_that_the_next_one_resumes_from_what_wa
     drop(two);
     drop(four);
     assert_eq!(first.handle.processed(), 2);
+    let stopped = Instant::now();
     first.stop.cancel();
     assert_eq!(peer.closed().await, Some(4000));
     let session = first.ended().await.expect("a session");
+    assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}", stopped.elapsed());
     assert_eq!((session.id.as_str(), session.seq), ("abc", 2));
 
     let mut second = Run::start(&fake, Some(session), 16);
@@ -281,8 +285,28 @@ async fn a_stopped_shard_leaves_a_session_that_the_next_one_resumes_from_what_wa
     assert_eq!(replayed, [3, 4]);
     let (resumed, session) = second.ready().await;
     assert!(resumed);
-    assert_eq!(session.seq, 5);
+    assert_eq!(session.seq, 2, "what was replayed was not finished when RESUMED came");
+    assert_eq!(second.handle.processed(), 5);
     assert_eq!(second.handle.counts().identifies, 0);
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_up_on_a_close_frame_is_not_connected_to_again() {
+    let fake = Fake::new().await;
+    let mut run = Run::start(&fake, None, 16);
+    let (mut peer, _) = fake.identified(41_250, "abc").await;
+    run.ready().await;
+    run.stop.cancel();
+    assert!(matches!(peer.frame().await, Some(Message::Close(Some(frame))) if u16::from(frame.code) == 4000));
+    drop(peer);
+    let resumed = async {
+        let mut peer = fake.hello(41_250).await;
+        peer.frame().await.filter(Message::is_text)
+    };
+    tokio::select! {
+        ended = run.ended() => assert_eq!(ended.map(|session| session.id).as_deref(), Some("abc")),
+        Some(frame) = resumed => panic!("{frame:?}"),
+    }
 }
 
 #[tokio::test]
@@ -336,8 +360,15 @@ async fn an_invalid_session_is_never_closed_with_1000_and_a_new_one_begins() {
     run.ready().await;
     peer.send(json!({"t": null, "s": null, "op": 9, "d": false})).await;
     assert_eq!(peer.closed().await, None);
+    let start = Instant::now();
     assert!(matches!(run.next().await, FromShard::Down { code: None }));
     assert!(matches!(run.next().await, FromShard::SessionLost));
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "told before the wait, not after it"
+    );
+    let (_peer, _) = fake.identified(41_250, "new").await;
+    assert_eq!(run.ready().await.1.id, "new");
 }
 
 #[tokio::test]
@@ -349,10 +380,16 @@ async fn a_request_to_reconnect_is_followed_at_once_with_a_resume() {
     peer.send(json!({"t": null, "s": null, "op": 7, "d": null})).await;
     assert_eq!(peer.closed().await, Some(4000));
     let mut peer = fake.hello(41_250).await;
+    run.handle.voice(voice(5)).unwrap();
     assert_eq!(peer.expect(6).await["session_id"], "abc");
     peer.dispatch(2, "RESUMED", &json!({})).await;
     assert!(matches!(run.next().await, FromShard::Down { code: None }));
     assert!(run.ready().await.0);
+    assert_eq!(
+        peer.expect(4).await["guild_id"],
+        "5",
+        "the session goes on, and with it what was asked"
+    );
 }
 
 #[tokio::test]

@@ -8,3 +8,11 @@ mod tidy;
 mod browser;
 mod demo_feed;
 mod demo_page;
+mod mongod;
+mod skip;
+mod store;
+mod lavalink_client;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod health;
+mod settings;

@@ -153,16 +153,18 @@ impl History {
     /// The parts of a stretch during which no newer connection was open or still draining.
     fn unmasked(&self, stretch: &Stretch, now: u64) -> Vec<Segment> {
         let to = stretch.to.filter(|(to, _)| *to <= now);
+        // What ends after now has not ended yet.
+        let ended = |to: Option<u64>| to.filter(|to| *to <= now).unwrap_or(u64::MAX);
         let newer_links = self
             .links
             .iter()
             .filter(|life| life.link > stretch.link)
-            .map(|life| (life.from_ms, life.to_ms.unwrap_or(u64::MAX)));
+            .map(|life| (life.from_ms, ended(life.to_ms)));
         let newer_audio = self
             .stretches
             .iter()
             .filter(|other| other.link > stretch.link)
-            .map(|other| (other.from_ms, other.to.map_or(u64::MAX, |(to, _)| to)));
+            .map(|other| (other.from_ms, ended(other.to.map(|(to, _)| to))));
         let masks = newer_links
             .chain(newer_audio)
             .filter(|(from, _)| *from <= now)

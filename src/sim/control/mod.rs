@@ -226,9 +226,9 @@ impl Control {
 
 fn voice(world: &mut World, guild: u64, body: &Value) -> Result<Reply, Reply> {
     let known = world.guilds.get(&guild).ok_or_else(|| missing("guild"))?;
-    let channel = match &body["channel"] {
-        Value::Null => None,
-        wanted => {
+    let channel = match Some(&body["channel"]).filter(|wanted| !wanted.is_null()) {
+        None => None,
+        Some(wanted) => {
             let place = id_of(wanted)
                 .and_then(|id| known.channels.get(&id))
                 .ok_or_else(|| missing("channel"))?;

@@ -53,7 +53,7 @@ fn guild(world: &World, guild: &Guild) -> Value {
     })
 }
 
-/// A channel as CHANNEL_UPDATE shows it.
+/// A channel as `CHANNEL_UPDATE` shows it.
 pub(super) fn channel_update(channel: &Channel, guild: u64) -> Value {
     channel_payload(channel, guild)
 }

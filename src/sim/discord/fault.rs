@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::ids::id_of;
 use super::payload;
 use super::session::{Out, Refusal};
+use super::super::seam::Nodes;
 use super::world::World;
 
 /// The kinds that are Discord's, as `POST /faults` names them.
-pub(crate) const KINDS: [&str; 18] = [
+pub(crate) const KINDS: [&str; 19] = [
     "close_gateway",
     "delay_rest",
     "drop_gateway",
@@ -28,6 +29,7 @@ pub(crate) const KINDS: [&str; 18] = [
     "reset_token",
     "swallow_op4",
     "voice_lost",
+    "voice_order",
     "withhold",
 ];
 
@@ -38,7 +40,7 @@ pub(crate) enum Fault {
     DropGateway(u32),
     /// Sessions of a shard end as if their time were up; their sockets are cut.
     ExpireSession(u32),
-    /// INVALID_SESSION to a shard.
+    /// `INVALID_SESSION` to a shard.
     InvalidateSession(u32, bool),
     /// We close a shard's sockets with this code.
     CloseGateway(u32, u16),
@@ -46,12 +48,14 @@ pub(crate) enum Fault {
     ReconnectGateway(u32),
     /// A heartbeat is asked for (op 1).
     RequestHeartbeat(u32),
-    /// Each RESUME of a shard is answered with INVALID_SESSION.
+    /// Each RESUME of a shard is answered with `INVALID_SESSION`.
     RefuseResume(u32),
     /// `hello`, `ready` (also RESUMED) or `ack` is not sent.
     Withhold(String),
     /// Op 4 of a guild is not answered.
     SwallowOp4(u64),
+    /// Op 4 of a guild is answered oddly: `server_first`, `server_twice`, `no_server` or `no_state`.
+    VoiceOrder(u64, String),
     /// A guild's voice server is gone: its endpoint is null until the fault ends.
     HideEndpoint(u64),
     /// The voice connection is closed with this code.
@@ -105,6 +109,12 @@ impl Fault {
             },
             "swallow_op4" => Self::SwallowOp4(guild()?),
             "hide_endpoint" => Self::HideEndpoint(guild()?),
+            "voice_order" => match body["how"].as_str() {
+                Some(how @ ("server_first" | "server_twice" | "no_server" | "no_state")) => {
+                    Self::VoiceOrder(guild()?, how.to_owned())
+                }
+                _ => return Err("how: server_first, server_twice, no_server or no_state"),
+            },
             "voice_lost" => Self::VoiceLost(guild()?, code("code").unwrap_or(4006)),
             "guild_outage" => Self::GuildOutage(guild()?),
             "delay_rest" => Self::DelayRest(route()?, body["ms"].as_u64().ok_or("ms, a number")?),
@@ -135,6 +145,7 @@ impl Fault {
             | Self::Withhold(_)
             | Self::SwallowOp4(_)
             | Self::HideEndpoint(_)
+            | Self::VoiceOrder(..)
             | Self::GuildOutage(_)
             | Self::DelayRest(..)
             | Self::RefuseRest(..)
@@ -205,6 +216,13 @@ impl Faults {
         self.any(|fault| *fault == Fault::HideEndpoint(guild))
     }
 
+    /// How op 4 of a guild is answered when not in order.
+    pub(crate) fn voice_order(&self, guild: u64) -> Option<&str> {
+        let of_guild = |active: &'_ Active| matches!(active.fault, Fault::VoiceOrder(of, _) if of == guild);
+        let active = self.active.values().find(|active| of_guild(active))?;
+        active.body["how"].as_str()
+    }
+
     /// What a request of a route meets.
     pub(crate) fn on_rest(&self, route: &str) -> RestFault {
         let meets = |pattern: &str| pattern == "*" || route.contains(pattern);
@@ -226,6 +244,7 @@ impl Faults {
                 | Fault::RefuseResume(_)
                 | Fault::Withhold(_)
                 | Fault::SwallowOp4(_)
+                | Fault::VoiceOrder(..)
                 | Fault::HideEndpoint(_)
                 | Fault::VoiceLost(..)
                 | Fault::GuildOutage(_)
@@ -275,7 +294,7 @@ impl World {
     }
 
     fn unknown_kind(&self, kind: &str) -> String {
-        let mut known: Vec<&str> = KINDS.iter().chain(self.nodes.fault_kinds()).copied().collect();
+        let mut known: Vec<&str> = KINDS.iter().copied().chain(Nodes::fault_kinds()).collect();
         known.sort_unstable();
         format!("no fault is called \"{kind}\"; there are: {}", known.join(", "))
     }
@@ -312,6 +331,7 @@ impl World {
             Fault::RefuseResume(_)
             | Fault::Withhold(_)
             | Fault::SwallowOp4(_)
+            | Fault::VoiceOrder(..)
             | Fault::DelayRest(..)
             | Fault::RefuseRest(..)
             | Fault::RateLimit(..)
@@ -366,6 +386,7 @@ impl World {
             | Fault::RefuseResume(_)
             | Fault::Withhold(_)
             | Fault::SwallowOp4(_)
+            | Fault::VoiceOrder(..)
             | Fault::VoiceLost(..)
             | Fault::DelayRest(..)
             | Fault::RefuseRest(..)

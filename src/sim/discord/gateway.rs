@@ -57,14 +57,13 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
         beat: Instant::now(),
     };
     let mut codec = Codec::new(query.get("compress").map(String::as_str));
-    let end = match refuse_query(&query) {
-        Some(end) => end,
-        None => {
-            gateway.hello();
-            tokio::select! {
-                () = cut.cancelled() => End::Gone,
-                end = gateway.run(&mut socket, &mut orders, &mut codec) => end,
-            }
+    let end = if let Some(end) = refuse_query(&query) {
+        end
+    } else {
+        gateway.hello();
+        tokio::select! {
+            () = cut.cancelled() => End::Gone,
+            end = gateway.run(&mut socket, &mut orders, &mut codec) => end,
         }
     };
     gateway.over(&end);
@@ -150,8 +149,11 @@ impl Gateway<'_> {
         loop {
             tokio::select! {
                 _ = orders.recv_many(&mut batch, 64) => {
-                    if let Err(end) = write(socket, codec, &mut batch).await {
-                        return end;
+                    // A client that reads nothing any more (it is frozen) is gone as well.
+                    match timeout(patience, write(socket, codec, &mut batch)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(end)) => return end,
+                        Err(_) => return End::Gone,
                     }
                 }
                 frame = socket.recv() => {

@@ -15,6 +15,9 @@ pub(crate) const DEADLINE_MS: u64 = 3_000;
 /// How long a token can be used.
 pub(crate) const TOKEN_MS: u64 = 15 * 60 * 1_000;
 
+/// How long an interaction is remembered after its token died, so that a late use is told from a wrong one.
+const MEMORY_MS: u64 = 60 * 1_000;
+
 /// The type of an interaction, by Discord's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -27,7 +30,6 @@ pub(crate) enum Sort {
 /// An interaction and what became of it.
 #[derive(Debug)]
 pub(crate) struct Interaction {
-    pub(crate) id: u64,
     pub(crate) token: String,
     pub(crate) sort: Sort,
     pub(crate) guild: u64,
@@ -109,7 +111,7 @@ impl World {
             self.audio.mark_interaction(guild);
         }
         let brief = json!({"name": name, "options": wish["options"]});
-        self.issue(sort, guild, channel, user, wish, built, None, &brief)
+        self.issue(sort, guild, channel, user, wish, &built, None, &brief)
     }
 
     /// `POST /messages/{m}/components`.
@@ -132,7 +134,16 @@ impl World {
             self.audio.mark_interaction(guild);
         }
         let brief = json!({"custom_id": custom_id, "values": wish["values"]});
-        self.issue(Sort::Component, guild, channel, user, wish, data, Some(message), &brief)
+        self.issue(
+            Sort::Component,
+            guild,
+            channel,
+            user,
+            wish,
+            &data,
+            Some(message),
+            &brief,
+        )
     }
 
     /// `POST /interactions/{i}/modal`.
@@ -151,7 +162,7 @@ impl World {
         });
         self.audio.mark_interaction(guild);
         let brief = json!({"custom_id": modal["custom_id"], "values": wish["values"]});
-        self.issue(Sort::Modal, guild, channel, user, wish, data, source, &brief)
+        self.issue(Sort::Modal, guild, channel, user, wish, &data, source, &brief)
     }
 
     /// A person of a guild, by id or name.
@@ -195,7 +206,7 @@ impl World {
         channel: u64,
         user: u64,
         wish: &Value,
-        data: Value,
+        data: &Value,
         source: Option<u64>,
         brief: &Value,
     ) -> Result<u64, Wrong> {
@@ -207,7 +218,6 @@ impl World {
         let now = self.now();
         let shard = self.shard_of(guild);
         let interaction = Interaction {
-            id,
             token: token.clone(),
             sort,
             guild,
@@ -235,6 +245,7 @@ impl World {
         );
         self.counters.issued += 1;
         self.open.push_back((now + DEADLINE_MS, id));
+        self.remembered.push_back((now + TOKEN_MS + MEMORY_MS, id));
         self.interactions.insert(id, interaction);
         self.interaction_tokens.insert(token, id);
         self.dispatch(guild, "INTERACTION_CREATE", &told);
@@ -249,7 +260,7 @@ impl World {
         sort: Sort,
         (guild_id, channel_id, user): (u64, u64, u64),
         locale: &str,
-        data: Value,
+        data: &Value,
         source: Option<u64>,
     ) -> Option<Value> {
         let guild = self.guilds.get(&guild_id)?;
@@ -274,7 +285,7 @@ impl World {
 
     /// Closes the interactions whose 3 s are over, and forgets those whose token died long ago.
     pub(crate) fn expire_interactions(&mut self, now: u64) {
-        while let Some((_, id)) = self.open.pop_front_if(|(deadline, _)| *deadline <= now) {
+        while let Some((_, id)) = self.open.pop_front_if(|(deadline, _)| *deadline < now) {
             let Some(interaction) = self.interactions.get(&id) else {
                 continue;
             };
@@ -287,6 +298,11 @@ impl World {
                     }),
                 );
                 interaction.changed.notify_waiters();
+            }
+        }
+        while let Some((_, id)) = self.remembered.pop_front_if(|(until, _)| *until <= now) {
+            if let Some(gone) = self.interactions.remove(&id) {
+                self.interaction_tokens.remove(&gone.token);
             }
         }
     }

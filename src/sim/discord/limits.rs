@@ -56,7 +56,7 @@ impl Window {
 }
 
 /// All limits of the one bot.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Limits {
     identified: HashMap<u32, u64>,
     identify_used: u64,
@@ -64,20 +64,6 @@ pub(crate) struct Limits {
     token_is_void: bool,
     global: Window,
     buckets: HashMap<(&'static str, u64), Window>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            identified: HashMap::new(),
-            identify_used: 0,
-            day_since_ms: 0,
-            token_is_void: false,
-            // A window that begins at the first request, whenever that is.
-            global: Window::default(),
-            buckets: HashMap::new(),
-        }
-    }
 }
 
 impl Limits {

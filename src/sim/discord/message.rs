@@ -26,6 +26,8 @@ pub(crate) struct Message {
     pub(crate) edited_wall_ms: Option<u64>,
     /// The interaction that it answers.
     pub(crate) interaction: Option<u64>,
+    /// Interactions that were deferred and are replied to by an edit of this message.
+    pub(crate) waiting: Vec<u64>,
 }
 
 impl Message {
@@ -156,6 +158,7 @@ impl World {
             edited_ms: None,
             edited_wall_ms: None,
             interaction,
+            waiting: Vec::new(),
         };
         self.log_message("message_created", &message);
         let told = (!ephemeral).then(|| payload::message(self, &message));

@@ -1,5 +1,6 @@
 //! A Discord: gateway v10 and REST v10 on one port.
 
+mod channel;
 mod codec;
 mod command;
 mod fault;
@@ -10,9 +11,12 @@ mod limits;
 pub(crate) mod message;
 mod payload;
 pub(crate) mod permission;
+mod registration;
 mod respond;
 mod rest;
 mod session;
+#[cfg(test)]
+mod tests;
 mod voice;
 pub(crate) mod world;
 

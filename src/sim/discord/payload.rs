@@ -45,7 +45,7 @@ pub(crate) fn application(world: &World) -> Value {
     })
 }
 
-fn member_with(user: Value, user_id: u64, roles: &[u64]) -> Value {
+fn member_with(user: &Value, user_id: u64, roles: &[u64]) -> Value {
     let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
     json!({
         "user": user, "roles": roles, "joined_at": timestamp_of(user_id), "deaf": false, "mute": false, "flags": 0,
@@ -57,10 +57,10 @@ fn member_with(user: Value, user_id: u64, roles: &[u64]) -> Value {
 /// A member of a guild, the bot too.
 pub(crate) fn member(guild: &Guild, bot: u64, id: u64) -> Option<Value> {
     if id == bot {
-        return Some(member_with(user(bot, "Segue", true), bot, &guild.bot_roles));
+        return Some(member_with(&user(bot, "Segue", true), bot, &guild.bot_roles));
     }
     let person = guild.members.get(&id)?;
-    Some(member_with(user(id, &person.name, false), id, &person.roles))
+    Some(member_with(&user(id, &person.name, false), id, &person.roles))
 }
 
 /// A role.
@@ -83,7 +83,7 @@ pub(crate) fn roles(guild: &Guild) -> Vec<Value> {
         .collect()
 }
 
-/// A channel; those in GUILD_CREATE have no `guild_id`.
+/// A channel; those in `GUILD_CREATE` have no `guild_id`.
 pub(crate) fn channel(channel: &Channel, guild: Option<u64>) -> Value {
     let overwrites: Vec<Value> = channel
         .overwrites
@@ -113,7 +113,7 @@ pub(crate) fn channel(channel: &Channel, guild: Option<u64>) -> Value {
     fields
 }
 
-/// A voice state without guild and member, as in GUILD_CREATE.
+/// A voice state without guild and member, as in `GUILD_CREATE`.
 fn voice_fields(user: u64, state: Option<&VoiceState>, session: &str) -> Value {
     json!({
         "user_id": user.to_string(), "channel_id": state.map(|state| state.channel.to_string()), "session_id": session,
@@ -134,7 +134,7 @@ pub(crate) fn voice_state(guild: &Guild, bot: u64, id: u64, session: &str) -> Va
     fields
 }
 
-/// What REST and GUILD_CREATE both say of a guild.
+/// What REST and `GUILD_CREATE` both say of a guild.
 pub(crate) fn guild(guild: &Guild) -> Map<String, Value> {
     let fields = json!({
         "id": guild.id.to_string(), "name": guild.name, "owner_id": guild.owner.to_string(), "icon": null,
@@ -153,7 +153,7 @@ pub(crate) fn guild(guild: &Guild) -> Map<String, Value> {
     }
 }
 
-/// GUILD_CREATE of a guild. Without the presences intent its members are the bot and whoever is in voice.
+/// `GUILD_CREATE` of a guild. Without the presences intent its members are the bot and whoever is in voice.
 pub(crate) fn guild_create(world: &World, id: u64) -> Value {
     let Some(known) = world.guilds.get(&id) else {
         return Value::Null;
@@ -201,7 +201,7 @@ pub(crate) fn message(world: &World, message: &Message) -> Value {
 /// A member as an interaction shows it: with what he may in that channel.
 pub(crate) fn interaction_member(guild: &Guild, id: u64, channel: &Channel) -> Option<Value> {
     let person = guild.members.get(&id)?;
-    let mut fields = member_with(user(id, &person.name, false), id, &person.roles);
+    let mut fields = member_with(&user(id, &person.name, false), id, &person.roles);
     fields["permissions"] = permission::of(guild, id, &person.roles, Some(channel))
         .to_string()
         .into();

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::ids::id_of;
 use super::interaction::{DEADLINE_MS, Sort, TOKEN_MS};
 use super::message::{Unfit, check};
 use super::payload;
@@ -37,7 +36,7 @@ impl Which {
     }
 }
 
-fn unfit(unfit: &Unfit) -> Reply {
+pub(super) fn unfit(unfit: &Unfit) -> Reply {
     Reply::with(400, json!({"code": unfit.0, "message": unfit.1, "errors": {}}))
 }
 
@@ -62,6 +61,8 @@ impl World {
 
     fn try_callback(&mut self, id: u64, token: &str, body: &Value, with_response: bool) -> Reply {
         let now = self.now();
+        // What is late was counted as never answered first.
+        self.expire_interactions(now);
         let Some(known) = self.interactions.get_mut(&id).filter(|known| known.token == token) else {
             return unknown_interaction();
         };
@@ -111,7 +112,12 @@ impl World {
                 }
                 source
             }
-            DEFERRED_UPDATE => source,
+            DEFERRED_UPDATE => {
+                if let Some(message) = source.and_then(|id| self.messages.get_mut(&id)) {
+                    message.waiting.push(id);
+                }
+                source
+            }
             _ => None,
         };
         let known = self.interactions.get_mut(&id)?;
@@ -165,7 +171,7 @@ impl World {
     }
 
     /// The bot showed something for an interaction: its reply counts from the first time.
-    fn shown(&mut self, id: u64, message: u64) {
+    pub(super) fn shown(&mut self, id: u64, message: u64) {
         let now = self.now();
         let Some(known) = self.interactions.get_mut(&id) else {
             return;
@@ -210,7 +216,7 @@ impl World {
     }
 
     /// `POST /webhooks/{app}/{token}`: a follow-up. After a deferral the first one is the reply.
-    pub(crate) fn follow_up(&mut self, application: &str, token: &str, body: &Value) -> Result<Reply, Reply> {
+    pub(crate) fn follow_up(&mut self, application: &str, token: &str, body: &Value, by: &str) -> Result<Reply, Reply> {
         let id = self.by_token(application, token)?;
         check(body, true).map_err(|wrong| unfit(&wrong))?;
         let known = self.interactions.get(&id).ok_or_else(unknown_interaction)?;
@@ -224,7 +230,17 @@ impl World {
             self.send_message(channel, body, Some(id), ephemeral, false)
         };
         self.shown(id, message);
+        self.log_write(id, if waiting.is_some() { "edit" } else { "follow_up" }, by);
         Ok(Reply::json(self.show(message)))
+    }
+
+    /// Who wrote for an interaction after its callback.
+    fn log_write(&self, id: u64, how: &str, by: &str) {
+        let guild = self.interactions.get(&id).map(|known| known.guild.to_string());
+        self.log.append(
+            "interaction_written",
+            json!({"interaction": id.to_string(), "guild": guild, "how": how, "user_agent": by}),
+        );
     }
 
     /// `PATCH /webhooks/{app}/{token}/messages/{m}`.
@@ -234,12 +250,14 @@ impl World {
         token: &str,
         which: Which,
         body: &Value,
+        by: &str,
     ) -> Result<Reply, Reply> {
         let id = self.by_token(application, token)?;
         let message = self.message_of(id, which)?;
         check(body, false).map_err(|wrong| unfit(&wrong))?;
         self.edit_message(message, body);
         self.shown(id, message);
+        self.log_write(id, "edit", by);
         Ok(Reply::json(self.show(message)))
     }
 
@@ -256,59 +274,6 @@ impl World {
         let message = self.message_of(id, which)?;
         self.delete_message(message, "bot");
         Ok(Reply::nothing())
-    }
-
-    /// `POST /channels/{c}/messages`.
-    pub(crate) fn post_message(&mut self, channel: u64, body: &Value) -> Result<Reply, Reply> {
-        self.may_write(channel)?;
-        check(body, true).map_err(|wrong| unfit(&wrong))?;
-        let id = self.send_message(channel, body, None, false, false);
-        Ok(Reply::json(self.show(id)))
-    }
-
-    /// Whether the bot may write in a channel.
-    fn may_write(&self, channel: u64) -> Result<(), Reply> {
-        if !self.channels.contains_key(&channel) {
-            return Err(Reply::refuse(404, 10_003, "Unknown Channel"));
-        }
-        if self.bot_permissions(channel) & super::permission::SEND_MESSAGES == 0 {
-            return Err(Reply::refuse(403, 50_013, "Missing Permissions"));
-        }
-        Ok(())
-    }
-
-    /// A message of a channel that the bot may see.
-    pub(crate) fn channel_message(&self, channel: u64, message: u64) -> Result<u64, Reply> {
-        if !self.channels.contains_key(&channel) {
-            return Err(Reply::refuse(404, 10_003, "Unknown Channel"));
-        }
-        if self.bot_permissions(channel) & super::permission::VIEW_CHANNEL == 0 {
-            return Err(Reply::refuse(403, 50_001, "Missing Access"));
-        }
-        let here = self
-            .messages
-            .get(&message)
-            .filter(|known| known.channel == channel && !known.ephemeral);
-        match here {
-            Some(_) => Ok(message),
-            None => Err(Reply::refuse(404, 10_008, "Unknown Message")),
-        }
-    }
-
-    /// `PATCH /channels/{c}/messages/{m}`.
-    pub(crate) fn patch_message(&mut self, channel: u64, message: u64, body: &Value) -> Result<Reply, Reply> {
-        let id = self.channel_message(channel, message)?;
-        check(body, false).map_err(|wrong| unfit(&wrong))?;
-        self.edit_message(id, body);
-        // An edit of the message that a deferred button hangs on is what the person waits for.
-        let waits = |known: &&super::interaction::Interaction| {
-            known.source == Some(id) && known.acknowledged_ms.is_some() && known.replied_ms.is_none()
-        };
-        let waiting: Vec<u64> = self.interactions.values().filter(waits).map(|known| known.id).collect();
-        for interaction in waiting {
-            self.shown(interaction, id);
-        }
-        Ok(Reply::json(self.show(id)))
     }
 
     /// A message as REST shows it.
@@ -361,65 +326,4 @@ fn check_choices(data: &Value) -> Result<(), Unfit> {
         ));
     }
     Ok(())
-}
-
-impl World {
-    /// `PUT /applications/{app}/commands`: replaces all; what stays the same keeps its id.
-    pub(crate) fn put_commands(&mut self, body: &Value) -> Result<Reply, Reply> {
-        let Some(wanted) = body.as_array() else {
-            return Err(unfit(&Unfit(50_035, "Invalid Form Body: commands are a list")));
-        };
-        let well_named = |command: &Value| {
-            let name = command["name"].as_str().unwrap_or_default();
-            (1..=32).contains(&name.chars().count()) && !name.contains(' ')
-        };
-        if wanted.len() > 100 || !wanted.iter().all(well_named) {
-            return Err(unfit(&Unfit(
-                50_035,
-                "Invalid Form Body: a command's name is bad, or there are too many",
-            )));
-        }
-        let before = std::mem::take(&mut self.commands);
-        let mut changed = before.len() != wanted.len();
-        for command in wanted {
-            let mut command = command.clone();
-            let kind = command["type"].as_u64().unwrap_or(1);
-            let same = |old: &&Value| old["name"] == command["name"] && old["type"] == kind;
-            let old = before.iter().find(same);
-            let id = old.and_then(|old| id_of(&old["id"])).unwrap_or_else(|| self.ids.act());
-            command["type"] = kind.into();
-            command["id"] = id.to_string().into();
-            command["application_id"] = self.bot.to_string().into();
-            for (name, default) in [
-                ("description", json!("")),
-                ("options", json!([])),
-                ("nsfw", json!(false)),
-            ] {
-                if command[name].is_null() {
-                    command[name] = default;
-                }
-            }
-            for name in ["default_member_permissions", "contexts"] {
-                command[name] = command[name].take();
-            }
-            let version = old.filter(|old| without_version(old) == without_version(&command));
-            changed |= version.is_none();
-            command["version"] =
-                version.map_or_else(|| self.ids.act().to_string().into(), |old| old["version"].clone());
-            self.commands.push(command);
-        }
-        self.log.append(
-            "commands_registered",
-            json!({"count": self.commands.len(), "changed": changed}),
-        );
-        Ok(Reply::json(Value::Array(self.commands.clone())))
-    }
-}
-
-fn without_version(command: &Value) -> Value {
-    let mut command = command.clone();
-    if let Some(fields) = command.as_object_mut() {
-        fields.remove("version");
-    }
-    command
 }

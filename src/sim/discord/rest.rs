@@ -7,9 +7,9 @@ use tokio::time::sleep;
 
 use super::Discord;
 use super::limits::{Bucket, IDENTIFY_TOTAL};
-use super::payload;
 use super::respond::Which;
 use super::world::{Guild, World};
+use super::{payload, permission};
 use crate::sim::http::{Call, Content, Reply};
 
 /// A route as logs, counters and faults name it, and its rate limit.
@@ -211,12 +211,12 @@ impl World {
                 let with_response = call.query.get("with_response").is_some_and(|wish| wish == "true");
                 Ok(self.callback(number(id), token, body, with_response, &call.user_agent))
             }
-            (_, ["webhooks", application, token]) => self.follow_up(application, token, body),
+            (_, ["webhooks", application, token]) => self.follow_up(application, token, body, &call.user_agent),
             (_, ["webhooks", application, token, _, which]) => {
                 let unknown = || Reply::refuse(404, 10_008, "Unknown Message");
                 let which = Which::read(which).ok_or_else(unknown)?;
                 match method {
-                    "PATCH" => self.edit_reply(application, token, which, body),
+                    "PATCH" => self.edit_reply(application, token, which, body, &call.user_agent),
                     "DELETE" => self.delete_reply(application, token, which),
                     _ => self.get_reply(application, token, which),
                 }
@@ -269,9 +269,12 @@ impl World {
                 Reply::json(member.ok_or_else(|| Reply::refuse(404, 10_007, "Unknown Member"))?)
             }
             ("PATCH", ["voice-states", _]) => {
-                if !self.patch_bot_voice(guild, body) {
-                    return Err(unknown_voice_state());
+                let voice = known.voice.get(&self.bot).ok_or_else(unknown_voice_state)?;
+                let lifts = body["suppress"] == false;
+                if lifts && self.bot_permissions(voice.channel) & permission::MUTE_MEMBERS == 0 {
+                    return Err(Reply::refuse(403, 50_013, "Missing Permissions"));
                 }
+                self.patch_bot_voice(guild, body);
                 Reply::nothing()
             }
             (_, ["voice-states", user]) => {

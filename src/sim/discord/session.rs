@@ -55,7 +55,7 @@ impl Link {
 pub(crate) enum Refusal {
     /// Close the socket.
     Close(u16, &'static str),
-    /// INVALID_SESSION; the socket stays open.
+    /// `INVALID_SESSION`; the socket stays open.
     Invalid,
     /// Cut the connection.
     Cut,
@@ -162,12 +162,12 @@ impl World {
         }
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let (shard, shards) = match data["shard"].as_array().map(Vec::as_slice) {
-            None => (0, 1),
+            None if data["shard"].is_null() => (0, 1),
             Some([shard, shards]) => match (number(shard), number(shards)) {
                 (Some(shard), Some(shards)) if shard < shards => (shard, shards),
                 _ => return Err(Refusal::Close(4010, "Invalid shard.")),
             },
-            Some(_) => return Err(Refusal::Close(4010, "Invalid shard.")),
+            None | Some(_) => return Err(Refusal::Close(4010, "Invalid shard.")),
         };
         let Some(intents) = data["intents"].as_u64().filter(|intents| intents & !INTENTS_KNOWN == 0) else {
             return Err(Refusal::Close(4013, "Invalid intent(s)."));

@@ -59,7 +59,7 @@ impl World {
         let before = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned();
         let same_channel = before.as_ref().is_some_and(|state| state.channel == channel);
         let same_session = before.as_ref().is_some_and(|state| state.session == session);
-        let state = VoiceState {
+        let joined = VoiceState {
             channel,
             session: session.to_owned(),
             self_mute,
@@ -68,21 +68,36 @@ impl World {
             asked_to_speak: None,
         };
         if let Some(guild) = self.guilds.get_mut(&guild) {
-            guild.voice.insert(bot, state);
+            guild.voice.insert(bot, joined);
         }
-        self.tell_voice_state(guild, bot, session);
-        if same_channel && same_session && self.switchboard.minted(guild).is_some() {
-            self.tell_voice_server(guild);
-        } else {
+        if !(same_channel && same_session && self.switchboard.minted(guild).is_some()) {
             // Another channel ends the old connection; another session leaves it with credentials that are void.
             let code = if same_channel { 4006 } else { 4014 };
             self.mint(guild, code);
         }
+        let order = self.faults.voice_order(guild).map(str::to_owned);
+        self.tell_joined(guild, session, order.as_deref().unwrap_or_default());
         self.count_people(guild);
     }
 
+    /// The two events that answer op 4: state, then server, unless a fault wants it otherwise.
+    fn tell_joined(&mut self, guild: u64, session: &str, order: &str) {
+        if order == "server_first" {
+            self.tell_voice_server(guild);
+        }
+        if order != "no_state" {
+            self.tell_voice_state(guild, self.bot, session);
+        }
+        if order != "server_first" && order != "no_server" {
+            self.tell_voice_server(guild);
+        }
+        if order == "server_twice" {
+            self.tell_voice_server(guild);
+        }
+    }
+
     /// New credentials for the bot's connection; the old one is closed with `code`.
-    pub(crate) fn mint(&mut self, guild: u64, code: u16) {
+    fn mint(&mut self, guild: u64, code: u16) {
         let bot = self.bot;
         let Some(state) = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned() else {
             return;
@@ -99,10 +114,9 @@ impl World {
         };
         self.switchboard.close(guild, code, true);
         self.switchboard.mint(guild, minted);
-        self.tell_voice_server(guild);
     }
 
-    /// VOICE_SERVER_UPDATE, to the session that holds the connection and to no other.
+    /// `VOICE_SERVER_UPDATE`, to the session that holds the connection and to no other.
     fn tell_voice_server(&mut self, guild: u64) {
         let Some(minted) = self.switchboard.minted(guild) else {
             return;
@@ -116,7 +130,7 @@ impl World {
         self.dispatch_to(&minted.session_id, "VOICE_SERVER_UPDATE", &data);
     }
 
-    /// VOICE_STATE_UPDATE, to every session of the shard.
+    /// `VOICE_STATE_UPDATE`, to every session of the shard.
     pub(crate) fn tell_voice_state(&mut self, guild: u64, user: u64, session: &str) {
         let Some(known) = self.guilds.get(&guild) else { return };
         let channel = known.voice.get(&user).map(|state| state.channel.to_string());
@@ -172,7 +186,7 @@ impl World {
             None if before.is_none() => return,
             None => {}
             Some(channel) => {
-                let state = VoiceState {
+                let joined = VoiceState {
                     channel,
                     session: session.clone(),
                     self_mute: false,
@@ -180,7 +194,7 @@ impl World {
                     suppress: stage,
                     asked_to_speak: None,
                 };
-                known.voice.insert(user, state);
+                known.voice.insert(user, joined);
             }
         }
         self.tell_voice_state(guild, user, &session);
@@ -202,15 +216,16 @@ impl World {
             self.tell_voice_server(guild);
         } else {
             self.mint(guild, 4014);
+            self.tell_voice_server(guild);
         }
     }
 
-    /// `PATCH /guilds/{g}/voice-states/@me`: stage speakers. `false` when the bot is in no voice channel.
-    pub(crate) fn patch_bot_voice(&mut self, guild: u64, body: &Value) -> bool {
+    /// `PATCH /guilds/{g}/voice-states/@me`: stage speakers.
+    pub(crate) fn patch_bot_voice(&mut self, guild: u64, body: &Value) {
         let bot = self.bot;
         let wall = self.ids.wall_ms();
         let Some(state) = self.guilds.get_mut(&guild).and_then(|guild| guild.voice.get_mut(&bot)) else {
-            return false;
+            return;
         };
         if let Some(suppress) = body["suppress"].as_bool() {
             state.suppress = suppress;
@@ -221,7 +236,6 @@ impl World {
         }
         let session = state.session.clone();
         self.tell_voice_state(guild, bot, &session);
-        true
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) interaction_tokens: HashMap<String, u64>,
     /// Interactions that nobody answered yet, with the moment at which they expire.
     pub(crate) open: VecDeque<(u64, u64)>,
+    /// All interactions, with the moment at which they are forgotten.
+    pub(crate) remembered: VecDeque<(u64, u64)>,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
 }
@@ -211,6 +213,7 @@ impl World {
             interactions: HashMap::new(),
             interaction_tokens: HashMap::new(),
             open: VecDeque::new(),
+            remembered: VecDeque::new(),
             faults: Faults::default(),
             counters: Counters::default(),
         }

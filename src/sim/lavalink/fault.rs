@@ -70,6 +70,11 @@ const SWITCHED: [&str; 8] = [
 /// Kinds that happen.
 const HAPPENING: [&str; 4] = ["kill_node", "restart_node", "drop_node_socket", "malformed"];
 
+/// Every kind that is a node's.
+pub fn fault_kinds() -> impl Iterator<Item = &'static str> {
+    SWITCHED.iter().chain(HAPPENING.iter()).copied()
+}
+
 /// Begins a fault; `None` where the kind is not a node's.
 pub(super) fn begin(
     nodes: &[Arc<Node>],

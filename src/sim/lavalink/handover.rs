@@ -52,7 +52,7 @@ impl Life {
             say(state, session, message);
         }
         for guild in guilds {
-            self.update(state, session, guild);
+            self.update(state, session, guild, None);
         }
     }
 

@@ -59,6 +59,8 @@ pub(super) struct State {
     links: HashMap<u64, (Arc<str>, u64)>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
     dues: u64,
+    /// How many changes of players there were.
+    changes: u64,
     pub(super) sockets: u64,
     pub(super) random: SmallRng,
 }
@@ -89,6 +91,7 @@ impl Life {
                 links: HashMap::new(),
                 due: BinaryHeap::new(),
                 dues: 0,
+                changes: 0,
                 sockets: 0,
                 random: SmallRng::seed_from_u64(seed),
             }),
@@ -195,8 +198,12 @@ impl Life {
         let now = self.now();
         let cleanup = self.shared.timing.cleanup_ms;
         let mut fx = Vec::new();
+        state.changes += 1;
+        let number = state.changes << 32;
         let players = &mut state.sessions.get_mut(session)?.players;
-        let player = players.entry(guild).or_insert_with(|| Player::new(guild, cleanup));
+        let player = players
+            .entry(guild)
+            .or_insert_with(|| Player::new(guild, cleanup, number));
         let answer = act(player, now, &mut fx);
         self.apply(state, session, guild, fx);
         Some(answer)
@@ -206,10 +213,12 @@ impl Life {
         for effect in fx {
             match effect {
                 Effect::Event(event) => self.event(state, session, guild, &event),
-                Effect::Update => self.update(state, session, guild),
+                Effect::Update => self.update(state, session, guild, None),
+                Effect::Lost => self.update(state, session, guild, Some(false)),
                 Effect::Started => {
-                    self.update(state, session, guild);
-                    self.update(state, session, guild);
+                    for _ in 0..2 {
+                        self.update(state, session, guild, None);
+                    }
                     let Some(player) = state.sessions.get(session).and_then(|entry| entry.players.get(&guild)) else {
                         continue;
                     };
@@ -252,6 +261,7 @@ impl Life {
             Some("TrackStartEvent") => "track_start",
             Some("TrackEndEvent") => "track_end",
             Some("TrackExceptionEvent") => "track_exception",
+            Some("TrackStuckEvent") => "track_stuck",
             _ => "voice_closed",
         };
         let mut fields = json!({"guild": guild.to_string(), "node": self.name, "session": &**session});
@@ -267,7 +277,7 @@ impl Life {
         say(state, session, event.to_string());
     }
 
-    pub(super) fn update(&self, state: &mut State, session: &Arc<str>, guild: u64) {
+    pub(super) fn update(&self, state: &mut State, session: &Arc<str>, guild: u64, connected: Option<bool>) {
         let (now, time) = (self.now(), self.shared.wall_ms());
         let Some(entry) = state.sessions.get(session) else {
             return;
@@ -276,7 +286,11 @@ impl Life {
             return;
         }
         if let Some(player) = entry.players.get(&guild) {
-            let update = json!({"op": "playerUpdate", "guildId": guild.to_string(), "state": player.state(now, time)});
+            let mut shown = player.state(now, time);
+            if let Some(connected) = connected {
+                shown["connected"] = json!(connected);
+            }
+            let update = json!({"op": "playerUpdate", "guildId": guild.to_string(), "state": shown});
             say(state, session, update.to_string());
         }
     }
@@ -325,14 +339,20 @@ impl Life {
                 continue;
             };
             entry.out = None;
+            let client = std::mem::take(&mut entry.client);
             let players = std::mem::take(&mut entry.players);
             for (guild, mut player) in players {
                 let mut fx = Vec::new();
                 player.destroy(now, true, &mut fx);
-                fx.retain(|effect| !matches!(effect, Effect::Event(_) | Effect::Update | Effect::Wake { .. }));
+                fx.retain(|effect| {
+                    !matches!(
+                        effect,
+                        Effect::Event(_) | Effect::Update | Effect::Lost | Effect::Wake { .. }
+                    )
+                });
                 self.apply(&mut state, &id, guild, fx);
             }
-            self.tell("node_session_gone", &id, "");
+            self.tell("node_session_gone", &id, &client);
         }
         state.sessions.clear();
     }

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use catalogue::Catalogue;
-pub use fault::FaultEnd;
+pub use fault::{FaultEnd, fault_kinds};
 use fault::Switches;
 use node::Node;
 

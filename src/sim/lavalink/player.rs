@@ -1,14 +1,24 @@
 //! One player: its track, its voice connection and what follows from each change. It does nothing itself: it says what is to be
 //! done, in order.
 
+mod effect;
+mod shown;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+
+pub(super) use effect::{Effect, Reason, Start, Wake};
 
 use super::patch::Voice;
 use super::playhead::{END_LEAD_MS, LEAD_MS, Playhead};
 use super::track::{Format, Track};
 use crate::sim::audio::{Content, End};
+
+/// What a node keeps ready of a track.
+const BUFFER_MS: u64 = 5_000;
+/// How long a source gives nothing before the client is told.
+const STUCK_MS: u64 = 10_000;
 
 /// A voice connection as a player sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,63 +39,6 @@ pub(super) enum Link {
     },
 }
 
-/// What a change asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Effect {
-    /// An event for the client.
-    Event(Value),
-    /// A `playerUpdate` now.
-    Update,
-    /// A track started: two updates now, then every period.
-    Started,
-    /// The player is to be looked at again.
-    Wake { at_ms: u64, what: Wake },
-    /// Frames go out on a link from now on, or no longer.
-    Frames { begin: bool, link: u64, track: String },
-    /// What a link carries from `at_ms` on.
-    Carries {
-        link: u64,
-        at_ms: u64,
-        end: End,
-        content: Option<Content>,
-    },
-    /// Hang up; what is on its way is heard until `at_ms`.
-    HangUp { link: u64, at_ms: u64 },
-}
-
-/// What a player waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wake {
-    /// The track's end, if the playhead has not changed since.
-    End { generation: u64 },
-    /// The next periodic update of a track.
-    Update { start: u64 },
-    /// Nobody pulls frames.
-    Cleanup { generation: u64 },
-}
-
-/// How a track ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    Finished,
-    LoadFailed,
-    Stopped,
-    Replaced,
-    Cleanup,
-}
-
-impl Reason {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::LoadFailed => "loadFailed",
-            Self::Stopped => "stopped",
-            Self::Replaced => "replaced",
-            Self::Cleanup => "cleanup",
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Playing {
     track: Track,
@@ -93,6 +46,17 @@ struct Playing {
     end_time: Option<u64>,
     head: Playhead,
     started_ms: u64,
+    trouble: Trouble,
+}
+
+/// What has become of the source in mid-play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// It failed; what is buffered is played out.
+    Broken,
+    /// It gives nothing more.
+    Starved,
 }
 
 /// A player.
@@ -121,8 +85,9 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// An idle one. Without anybody who pulls, a track ends after `cleanup_ms`.
-    pub(super) fn new(guild: u64, cleanup_ms: u64) -> Self {
+    /// An idle one. Without anybody who pulls, a track ends after `cleanup_ms`. It counts from `number`, so that what an
+    /// earlier player of the guild waited for does not reach it.
+    pub(super) fn new(guild: u64, cleanup_ms: u64, number: u64) -> Self {
         Self {
             guild,
             volume: 100,
@@ -134,8 +99,8 @@ impl Player {
             drained_ms: 0,
             idle_since: None,
             cleanup_ms,
-            generation: 0,
-            start: 0,
+            generation: number,
+            start: number,
             sending: None,
             gate: Arc::default(),
         }
@@ -184,7 +149,8 @@ impl Player {
         change(self);
         self.generation += 1;
         let (polled, heard_from) = (self.polled(), self.drained_ms.max(now));
-        let running = polled && !self.paused;
+        let starved = |playing: &Playing| playing.trouble == Trouble::Starved;
+        let running = polled && !self.paused && !self.playing.as_ref().is_some_and(starved);
         let link = self.link_id();
         let mut content = None;
         if let Some(playing) = self.playing.as_mut() {
@@ -236,6 +202,20 @@ impl Player {
 
     fn wait(&self, fx: &mut Vec<Effect>) {
         let generation = self.generation;
+        if let Some(playing) = self.playing.as_ref().filter(|playing| playing.trouble == Trouble::None) {
+            let troubles = [
+                (playing.track.breaks_ms, Wake::Break { generation }),
+                (playing.track.starves_ms, Wake::Starve { generation }),
+            ];
+            for (place, what) in troubles {
+                // A place that lies behind causes no trouble.
+                let place = place.filter(|place| *place >= playing.head.next_ms());
+                if let Some(heard) = place.and_then(|place| playing.head.heard_at(place)) {
+                    let at_ms = heard.saturating_sub(LEAD_MS);
+                    fx.push(Effect::Wake { at_ms, what });
+                }
+            }
+        }
         if let Some(at_ms) = self.heard_end() {
             fx.push(Effect::Wake {
                 at_ms: at_ms.saturating_sub(END_LEAD_MS),
@@ -254,11 +234,14 @@ impl Player {
     /// When the ear has heard the track to its end.
     fn heard_end(&self) -> Option<u64> {
         let playing = self.playing.as_ref()?;
-        let end = match (playing.track.length_ms, playing.end_time) {
-            (Some(length), Some(marker)) => length.min(marker),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => return None,
-        };
+        let broken = playing.trouble == Trouble::Broken;
+        let buffered = playing
+            .track
+            .breaks_ms
+            .filter(|_| broken)
+            .map(|place| place + BUFFER_MS);
+        let ends = [playing.track.length_ms, playing.end_time, buffered];
+        let end = ends.into_iter().flatten().min()?;
         playing.head.heard_at(end)
     }
 
@@ -345,6 +328,7 @@ impl Player {
             end_time: start.end_time,
             head: Playhead::at(position, speed),
             started_ms: now,
+            trouble: Trouble::None,
         };
         if sounds {
             self.reshape(now, End::Stopped, fx, |player| {
@@ -377,6 +361,14 @@ impl Player {
     fn end(&mut self, now: u64, reason: Reason, fx: &mut Vec<Effect>) {
         let event = self.event(now, "TrackEndEvent", &[("reason", json!(reason.word()))]);
         let (end, drained) = match reason {
+            Reason::Finished
+                if self
+                    .playing
+                    .as_ref()
+                    .is_some_and(|playing| playing.trouble == Trouble::Broken) =>
+            {
+                (End::Failed, self.heard_end())
+            }
             Reason::Finished => (End::Finished, self.heard_end()),
             Reason::LoadFailed => (End::Failed, None),
             Reason::Stopped | Reason::Replaced | Reason::Cleanup => (End::Stopped, None),
@@ -403,8 +395,40 @@ impl Player {
                 fx.push(Effect::Update);
                 true
             }
-            Wake::End { .. } | Wake::Cleanup { .. } | Wake::Update { .. } => false,
+            Wake::Break { generation } if generation == self.generation && self.has_track() => {
+                fx.push(self.exception("Something broke when playing the track."));
+                self.trouble(now, Trouble::Broken, End::Stopped, fx);
+                true
+            }
+            Wake::Starve { generation } if generation == self.generation && self.has_track() => {
+                self.trouble(now, Trouble::Starved, End::Failed, fx);
+                let start = self.start;
+                fx.push(Effect::Wake {
+                    at_ms: now + STUCK_MS,
+                    what: Wake::Stuck { start },
+                });
+                true
+            }
+            Wake::Stuck { start } if start == self.start && self.has_track() => {
+                fx.push(self.event(now, "TrackStuckEvent", &[("thresholdMs", json!(STUCK_MS))]));
+                fx.push(Effect::Update);
+                true
+            }
+            Wake::End { .. }
+            | Wake::Cleanup { .. }
+            | Wake::Update { .. }
+            | Wake::Break { .. }
+            | Wake::Starve { .. }
+            | Wake::Stuck { .. } => false,
         }
+    }
+
+    fn trouble(&mut self, now: u64, trouble: Trouble, end: End, fx: &mut Vec<Effect>) {
+        self.reshape(now, end, fx, |player| {
+            if let Some(playing) = player.playing.as_mut() {
+                playing.trouble = trouble;
+            }
+        });
     }
 
     /// The number of the current start, for periodic updates.
@@ -422,8 +446,7 @@ impl Player {
                 at_ms: now + LEAD_MS,
             });
             fx.push(self.closed_event(1000, "", false));
-            self.link = Link::Dead { polled: self.polled() };
-            fx.push(Effect::Update);
+            fx.push(Effect::Lost);
         }
         self.reshape(now, End::Stopped, fx, |player| {
             player.voice = Some(voice);
@@ -448,7 +471,7 @@ impl Player {
             });
             fx.push(Effect::HangUp { link: id, at_ms: now });
         }
-        fx.push(self.closed_event(code, reason_of(code), true));
+        fx.push(self.closed_event(code, shown::reason_of(code), true));
         fx.push(Effect::Update);
     }
 
@@ -463,93 +486,5 @@ impl Player {
             fx.push(self.closed_event(1000, "", false));
             self.link = Link::None;
         }
-    }
-
-    fn closed_event(&self, code: u16, reason: &str, by_remote: bool) -> Effect {
-        Effect::Event(json!({
-            "op": "event", "type": "WebSocketClosedEvent", "guildId": self.guild.to_string(),
-            "code": code, "reason": reason, "byRemote": by_remote,
-        }))
-    }
-
-    fn exception(&self, message: &str) -> Effect {
-        let exception = json!({
-            "message": message, "severity": "fault", "cause": "java.lang.NullPointerException",
-            "causeStackTrace": "java.lang.NullPointerException\n\tat sim",
-        });
-        self.event(0, "TrackExceptionEvent", &[("exception", exception)])
-    }
-
-    fn event(&self, now: u64, kind: &str, more: &[(&str, Value)]) -> Effect {
-        let mut event = json!({
-            "op": "event", "type": kind, "guildId": self.guild.to_string(), "track": self.track_json(now),
-        });
-        for (key, value) in more {
-            event[*key] = value.clone();
-        }
-        Effect::Event(event)
-    }
-
-    fn track_json(&self, now: u64) -> Value {
-        self.playing.as_ref().map_or(Value::Null, |playing| {
-            playing.track.json(self.position(now), &playing.user_data)
-        })
-    }
-
-    /// What it reports as its position. A paused player that pulled nothing yet says 0.
-    fn position(&self, now: u64) -> u64 {
-        self.playing.as_ref().map_or(0, |playing| {
-            if !playing.head.ever_ran() {
-                return 0;
-            }
-            let position = playing.head.reported(now);
-            playing.track.length_ms.map_or(position, |length| position.min(length))
-        })
-    }
-
-    /// `state`, with the wall clock `time_ms`.
-    pub(super) fn state(&self, now: u64, time_ms: i64) -> Value {
-        let ping = match self.link {
-            Link::Open { since_ms, .. } if now < since_ms + 41_250 => 0,
-            Link::Open { .. } => 7,
-            Link::None | Link::Dead { .. } => -1,
-        };
-        json!({"time": time_ms, "position": self.position(now), "connected": self.connected(), "ping": ping})
-    }
-
-    /// The player as REST shows it.
-    pub(super) fn json(&self, now: u64, time_ms: i64) -> Value {
-        let voice = self.voice.as_ref().map_or_else(
-            || json!({"token": "", "endpoint": "", "sessionId": "", "channelId": null}),
-            Voice::json,
-        );
-        json!({
-            "guildId": self.guild.to_string(), "track": self.track_json(now), "volume": self.volume,
-            "paused": self.paused, "state": self.state(now, time_ms), "voice": voice, "filters": self.filters,
-        })
-    }
-}
-
-/// A track to start.
-#[derive(Debug)]
-pub(super) struct Start {
-    pub(super) track: Track,
-    pub(super) user_data: Value,
-    pub(super) position: u64,
-    pub(super) end_time: Option<u64>,
-    pub(super) paused: bool,
-}
-
-/// Discord's words for a voice close code.
-fn reason_of(code: u16) -> &'static str {
-    match code {
-        4004 => "Authentication failed.",
-        4006 => "Session is no longer valid.",
-        4011 => "Server not found.",
-        4014 => "Disconnected.",
-        4017 => "E2EE/DAVE protocol required",
-        4021 => "Disconnected: rate limited.",
-        4022 => "Disconnected: call terminated.",
-        _ => "",
     }
 }

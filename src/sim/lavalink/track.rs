@@ -34,6 +34,10 @@ pub(super) struct Track {
     pub(super) length_ms: Option<u64>,
     /// Fails at its start.
     pub(super) fails: bool,
+    /// Where the source fails in mid-play.
+    pub(super) breaks_ms: Option<u64>,
+    /// From where on the source gives nothing.
+    pub(super) starves_ms: Option<u64>,
     /// How it is packed.
     pub(super) format: Format,
 }
@@ -70,6 +74,8 @@ impl Track {
             title,
             length_ms: Some(DEFAULT_SECONDS * 1000),
             fails: false,
+            breaks_ms: None,
+            starves_ms: None,
             format: Format::Mp3,
         };
         let mut stream = false;
@@ -78,6 +84,8 @@ impl Track {
                 "length" => track.length_ms = Some(milliseconds(value)?),
                 "stream" => stream = value == "1",
                 "fail" => track.fails = value == "1",
+                "fail_at" => track.breaks_ms = Some(milliseconds(value)?),
+                "stuck_at" => track.starves_ms = Some(milliseconds(value)?),
                 "format" if value == "opus" => track.format = Format::Opus,
                 _ => {}
             }
@@ -96,6 +104,8 @@ impl Track {
             author: author_of(title).to_owned(),
             length_ms: Some(seconds * 1000),
             fails: false,
+            breaks_ms: None,
+            starves_ms: None,
             format: Format::Mp3,
         }
     }

@@ -4,6 +4,7 @@
 
 mod closed_for_good;
 mod login;
+mod ownership;
 mod two_players;
 mod unanswered;
 
@@ -53,6 +54,9 @@ impl Default for Oracle {
                 Box::<login::SendLimit>::default(),
                 Box::<login::RestLimit>::default(),
                 Box::<closed_for_good::ClosedForGood>::default(),
+                Box::<ownership::TwoDrivers>::default(),
+                Box::<ownership::AnsweredTwice>::default(),
+                Box::<ownership::NeedlessRegistration>::default(),
             ],
             found: Vec::new(),
         }
@@ -118,6 +122,7 @@ mod testing {
     use super::{Event, Violation, check};
 
     /// An event of a log.
+    #[expect(clippy::needless_pass_by_value, reason = "written in place by every test")]
     pub(super) fn event(at_ms: u64, kind: &str, fields: Value) -> Event {
         let mut event = fields.as_object().cloned().unwrap();
         event.extend(json!({"at_ms": at_ms, "kind": kind}).as_object().cloned().unwrap());

@@ -83,19 +83,10 @@ fn traced() -> HistogramWithExemplars<TraceLabel> {
 }
 
 /// Registers under the prefix and writes everything down.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Catalog {
     registry: Registry,
     entries: Vec<Entry>,
-}
-
-impl Default for Catalog {
-    fn default() -> Self {
-        Self {
-            registry: Registry::default(),
-            entries: Vec::new(),
-        }
-    }
 }
 
 impl Catalog {
@@ -105,6 +96,9 @@ impl Catalog {
         L: Named + EncodeLabelSet + Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
     {
         let family = Counters::default();
+        if let Some(alone) = L::ALONE {
+            drop(family.get_or_create(&alone));
+        }
         self.note::<L>(format!("{PREFIX}_{name}_total"), "counter", unit, help);
         self.own().register(name, help, family.clone());
         family
@@ -192,6 +186,9 @@ impl Catalog {
             "seconds"
         };
         let family = Histograms::new_with_constructor(make);
+        if let Some(alone) = L::ALONE {
+            drop(family.get_or_create(&alone));
+        }
         self.note::<L>(format!("{PREFIX}_{name}_{shown}"), "histogram", shown, help);
         self.own().register_with_unit(name, help, unit, family.clone());
         family

@@ -227,7 +227,7 @@ pub struct Recoveries {
 
 impl Recoveries {
     pub(super) fn register(catalog: &mut Catalog) -> Self {
-        Self {
+        let recoveries = Self {
             duration: catalog.traced(
                 "guild_recovery_duration",
                 "From the first sign of trouble to the first confirmed frame",
@@ -235,7 +235,9 @@ impl Recoveries {
             phases: catalog.calls("guild_recovery_phase_duration", "Each phase of a recovery"),
             inflight: catalog.gauges("guild_recoveries_inflight", "guilds", "Recoveries that are under way"),
             audio_gap: catalog.waits("player_audio_gap", "How long listeners heard nothing"),
-        }
+        };
+        recoveries.inflight.get_or_create(&NoLabels {}).set(0);
+        recoveries
     }
 
     /// Counts a recovery that ended; `trace_id` (32 hexadecimal digits) tells it.

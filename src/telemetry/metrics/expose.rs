@@ -46,10 +46,20 @@ impl Metrics {
     pub fn expose(&self, format: Format) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        let tidied: Vec<String> = text.lines().map(without_empty_labels).collect();
+        let text = tidied.join("\n") + "\n";
         Ok(match format {
             Format::OpenMetrics => text,
             Format::Plain => plain(&text),
         })
+    }
+}
+
+/// `segue_ready{} 1` is right, but `segue_ready 1` is what people look for.
+fn without_empty_labels(line: &str) -> String {
+    match line.split_once("{} ") {
+        Some((name, value)) if !name.contains(['{', '"', ' ']) => format!("{name} {value}"),
+        Some(_) | None => line.to_owned(),
     }
 }
 

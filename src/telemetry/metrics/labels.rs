@@ -5,9 +5,11 @@ use std::fmt;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 /// A label set that can name its labels, for the catalogue.
-pub trait Named {
+pub trait Named: Sized {
     /// The labels' names in order.
     const NAMES: &'static [&'static str];
+    /// The only set where there are no labels: what it counts is exposed from the start, not from the first time on.
+    const ALONE: Option<Self> = None;
 }
 
 /// No labels.
@@ -16,6 +18,7 @@ pub struct NoLabels {}
 
 impl Named for NoLabels {
     const NAMES: &'static [&'static str] = &[];
+    const ALONE: Option<Self> = Some(Self {});
 }
 
 macro_rules! label_sets {
@@ -89,6 +92,8 @@ label_values! {
         Drain = "drain",
         /// A Lavalink node was lost.
         NodeLost = "node_lost",
+        /// The gateway session was lost, and voice with it.
+        SessionLost = "session_lost",
         /// The leader moved a shard.
         Rebalance = "rebalance",
         /// The process started and found something to carry on.

@@ -106,6 +106,22 @@ async fn a_refusing_port_loses_the_span_counts_it_and_ends_in_time() {
     assert_eq!(dropped(&metrics), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn over_grpc_too_a_collector_that_is_silent_or_gone_delays_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = [silent.local_addr().unwrap(), gone.local_addr().unwrap()];
+    drop(gone);
+    for address in addresses {
+        let mut settings = settings(format!("http://{address}"));
+        if let Some(collector) = &mut settings.traces {
+            collector.protocol = Protocol::Grpc;
+        }
+        let (took, _) = one_span(&settings, &Arc::default()).await;
+        assert!(took < Duration::from_secs(3), "{address}: {took:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_collector_nothing_is_started() {
     let settings = OtelSettings::default();

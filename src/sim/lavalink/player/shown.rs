@@ -72,7 +72,7 @@ impl Player {
 }
 
 /// Discord's words for a voice close code.
-fn reason_of(code: u16) -> &'static str {
+pub(super) fn reason_of(code: u16) -> &'static str {
     match code {
         4004 => "Authentication failed.",
         4006 => "Session is no longer valid.",

@@ -1,0 +1,207 @@
+//! Faults, what can be heard through them, and a client that others wrote.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use super::{GUILD, World, quick, until, voice};
+
+#[tokio::test]
+async fn a_killed_node_is_silent_at_once_and_comes_back_on_its_port() {
+    let world = World::new(quick()).await;
+    let (mut socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, 60).await;
+    let end = world.fault("kill_node", json!({}));
+    assert_eq!(world.audio.report(GUILD, 0)["playing"], false);
+    let broken = loop {
+        if let Err(frame) = socket.read().await {
+            break frame;
+        }
+    };
+    assert!(broken.is_none(), "no close frame");
+    let address = world.node().url.replace("http://", "");
+    until(async || match TcpStream::connect(&address).await {
+        Err(refused) if refused.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    end.end();
+    until(async || {
+        if world.nodes.world()[0]["up"] == true {
+            Ok(())
+        } else {
+            Err(world.nodes.world())
+        }
+    })
+    .await;
+    assert!(!world.connect(Some(&id)).await.2, "its memory is lost");
+    until(async || match world.audio.report(GUILD, 0) {
+        report if report["gaps"].as_array().unwrap().len() == 1 => Ok(()),
+        report => Err(report),
+    })
+    .await;
+    world.nodes.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_source_that_gives_nothing_more_is_silent_and_the_track_stays() {
+    let world = World::new(quick()).await;
+    let (_socket, id) = world.playing("sim:A?length=60&stuck_at=0.5").await;
+    let report = until(async || match world.audio.report(GUILD, 0) {
+        report if report["playing"] == false => Ok(report),
+        report => Err(report),
+    })
+    .await;
+    let heard_to = report["segments"][0]["position_to_ms"].as_u64().unwrap();
+    assert!((500..=600).contains(&heard_to), "{report}");
+    assert_eq!(report["gaps"], json!([]), "the track itself failed");
+    assert_eq!(world.get(&id).await.1["track"]["info"]["title"], "A");
+}
+
+#[tokio::test]
+async fn lavalink_rs_reads_all_that_a_node_says() {
+    use lavalink_rs::model::{events, http, player, track};
+    let world = World::new(quick()).await;
+    let (mut socket, id, _) = world.connect(None).await;
+    serde_json::from_value::<events::Stats>(socket.next("stats").await).unwrap();
+    let idle = world.player(&id, "", &json!({})).await.1;
+    serde_json::from_value::<player::Player>(idle).unwrap();
+    let playing = world
+        .patch(
+            &id,
+            &json!({"voice": voice("t1"), "track": {"identifier": "sim:A?stream=1"}}),
+        )
+        .await;
+    serde_json::from_value::<player::Player>(playing).unwrap();
+    serde_json::from_value::<events::TrackStart>(socket.event("TrackStartEvent").await).unwrap();
+    serde_json::from_value::<events::PlayerUpdate>(socket.next("playerUpdate").await).unwrap();
+    world
+        .patch(&id, &json!({"track": {"identifier": "sim:B?fail=1"}}))
+        .await;
+    serde_json::from_value::<events::TrackEnd>(socket.event("TrackEndEvent").await).unwrap();
+    serde_json::from_value::<events::TrackException>(socket.event("TrackExceptionEvent").await).unwrap();
+    world.switchboard.close(GUILD, 4014, false);
+    serde_json::from_value::<events::WebSocketClosed>(socket.event("WebSocketClosedEvent").await).unwrap();
+    let info = world.rest(Method::GET, "/v4/info", None).await.1;
+    serde_json::from_value::<http::Info>(info).unwrap();
+    for identifier in ["sim:A", "ytsearch:moon", "sim:playlist:x", "nothing"] {
+        let loaded = world
+            .rest(Method::GET, &format!("/v4/loadtracks?identifier={identifier}"), None)
+            .await
+            .1;
+        serde_json::from_value::<track::Track>(loaded).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_half_open_socket_keeps_its_session_open() {
+    let world = World::new(quick()).await;
+    let (socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, 60).await;
+    let end = world.fault("half_open", json!({}));
+    drop(socket);
+    let (_other, _, resumed) = world.connect(Some(&id)).await;
+    assert!(!resumed);
+    assert_eq!(world.get(&id).await.0, 200, "REST of the old session works");
+    end.end();
+    world.paused(&id).await;
+}
+
+#[tokio::test]
+async fn rest_that_hangs_or_fails_leaves_the_socket_alone() {
+    let world = World::new(quick()).await;
+    let (mut socket, id) = world.playing("sim:A?length=60").await;
+    let end = world.fault("hang_rest", json!({}));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), world.get(&id))
+            .await
+            .is_err()
+    );
+    end.end();
+    assert_eq!(world.get(&id).await.0, 200);
+    let end = world.fault("fail_rest", json!({"status": 503}));
+    assert_eq!(world.get(&id).await.0, 503);
+    end.end();
+    let end = world.fault("refuse_voice", json!({}));
+    let (status, body) = world.player(&id, "", &json!({"voice": voice("t9")})).await;
+    assert_eq!(
+        (status.as_u16(), body["message"].as_str()),
+        (500, Some("Failed to connect to voice server"))
+    );
+    end.end();
+    world.patch(&id, &json!({"position": 1})).await;
+    socket.next("playerUpdate").await;
+    assert_eq!(
+        world.nodes.counters()["PATCH /v4/sessions/{session}/players/{guild}"],
+        3
+    );
+    assert!(world.nodes.fault("drop_gateway", &json!({})).is_none());
+    assert!(world.nodes.fault("hang_rest", &json!({"node": "z"})).unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_pause_is_a_gap_unless_somebody_asked_for_it() {
+    for asked in [false, true] {
+        let world = World::new(quick()).await;
+        let (_socket, id) = world.playing("sim:A?length=60").await;
+        if asked {
+            world.audio.mark_interaction(GUILD);
+        }
+        world.patch(&id, &json!({"paused": true})).await;
+        assert_eq!(
+            world.audio.report(GUILD, 0)["playing"],
+            true,
+            "the queue is still heard"
+        );
+        let report = until(async || match world.audio.report(GUILD, 0) {
+            report
+                if report["playing"] == false
+                    && report["now_ms"].as_u64() > report["segments"][0]["to_ms"].as_u64().map(|to| to + 60) =>
+            {
+                Ok(report)
+            }
+            report => Err(report),
+        })
+        .await;
+        assert_eq!(report["gaps"].as_array().unwrap().is_empty(), asked, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_resume_is_not_heard() {
+    let world = World::new(quick()).await;
+    let (socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, 60).await;
+    drop(socket);
+    world.paused(&id).await;
+    let (_socket, _, resumed) = world.connect(Some(&id)).await;
+    assert!(resumed);
+    world.patch(&id, &json!({"voice": voice("t1")})).await;
+    let report = world.audio.report(GUILD, 0);
+    assert_eq!(
+        (report["segments"].as_array().unwrap().len(), &report["gaps"]),
+        (1, &json!([])),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_deleted_player_waited_for_does_not_reach_its_successor() {
+    let world = World::new(quick()).await;
+    let (_socket, id) = world.playing("sim:A?length=0.8").await;
+    let path = format!("/v4/sessions/{id}/players/{GUILD}");
+    world.rest(Method::DELETE, &path, None).await;
+    let body = json!({"voice": voice("t1"), "track": {"identifier": "sim:B?length=60"}});
+    world.patch(&id, &body).await;
+    let position = until(async || {
+        let player = world.get(&id).await.1;
+        match player["state"]["position"].as_u64() {
+            Some(position) if position > 1_400 || player["track"].is_null() => Ok(player),
+            _ => Err(player),
+        }
+    })
+    .await;
+    assert_eq!(position["track"]["info"]["title"], "B");
+}
