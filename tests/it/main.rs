@@ -4,6 +4,7 @@ mod gateway;
 mod rest;
 mod sim_lavalink;
 mod sim_discord;
+mod tidy;
 mod browser;
 mod demo_feed;
 mod demo_page;

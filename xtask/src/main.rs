@@ -1,3 +1,35 @@
-//! The project's own tasks: `cargo xtask test`, `cargo xtask bench`.
+//! The project's own tasks, run as `cargo xtask TASK`: setting up what tests need, and running them.
 
-fn main() {}
+mod chromium;
+mod mongod;
+mod progress;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks for people who work on Segue.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// One variant for each task; each has a file of its own.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Set up what the tests need, run all of them, and list what was skipped and why
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().task {
+        Task::Test(args) => test::run(&args),
+    };
+    ended.unwrap_or_else(|problem| {
+        progress::say(&format!("xtask: {problem}"));
+        ExitCode::FAILURE
+    })
+}
