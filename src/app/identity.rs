@@ -23,7 +23,7 @@ const META_COMMANDS: &str = "commands";
 
 /// Who the bot is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Its user.
     pub user: UserId,
     /// Its application.
@@ -47,21 +47,25 @@ pub struct Identity {
 /// From the store if it is fresh and of this token, else from Discord. `None`: stopped meanwhile.
 pub(super) async fn learn(process: &Process, stop: &CancellationToken) -> Result<Option<Identity>, RunError> {
     let hash = token_hash(&process.settings.discord_token);
-    let Some(stored) = retry("read what is known of the bot", stop, || process.store.meta(META)).await? else { return Ok(None) };
-    let known = stored.clone().and_then(|value| serde_json::from_value::<Identity>(value).ok());
-    let fresh = known.filter(|known| known.token_hash == hash && (0..FRESH_MS).contains(&(wall_ms() - known.learned_ms)));
-    let identity = match fresh {
-        Some(known) => known,
-        None => {
-            let Some(asked) = ask(process, hash, stop).await? else { return Ok(None) };
-            let value = serde_json::to_value(&asked).map_err(anyhow::Error::from)?;
-            let put = || process.store.put_meta(META, stored.as_ref(), &value);
-            if retry("remember who the bot is", stop, put).await?.is_none() {
-                return Ok(None);
-            }
-            asked
-        }
+    let Some(stored) = retry("read what is known of the bot", stop, || process.store.meta(META)).await? else {
+        return Ok(None);
     };
+    let known = stored
+        .clone()
+        .and_then(|value| serde_json::from_value::<Identity>(value).ok());
+    let fresh =
+        known.filter(|known| known.token_hash == hash && (0..FRESH_MS).contains(&(wall_ms() - known.learned_ms)));
+    if let Some(known) = fresh {
+        return Ok(Some(adjusted(process, known)));
+    }
+    let Some(identity) = ask(process, hash, stop).await? else {
+        return Ok(None);
+    };
+    let value = serde_json::to_value(&identity).map_err(anyhow::Error::from)?;
+    let put = || process.store.put_meta(META, stored.as_ref(), &value);
+    if retry("remember who the bot is", stop, put).await?.is_none() {
+        return Ok(None);
+    }
     Ok(Some(adjusted(process, identity)))
 }
 
@@ -92,15 +96,16 @@ async fn ask(process: &Process, token_hash: String, stop: &CancellationToken) ->
 
 async fn once(process: &Process, token_hash: String) -> Result<Identity, DiscordError> {
     let discord = &process.discord;
-    let (user, application, gateway) = tokio::try_join!(discord.bot_user(), discord.application_id(), discord.gateway())?;
+    let (user, application, gateway) =
+        tokio::try_join!(discord.bot_user(), discord.application_id(), discord.gateway())?;
     Ok(Identity {
         user: user.id,
         application,
         gateway_url: gateway.url,
         shards: gateway.shards.max(1),
         max_concurrency: u32::from(gateway.session_start_limit.max_concurrency).max(1),
-        starts: u32::try_from(gateway.session_start_limit.total).unwrap_or(u32::MAX),
-        starts_left: u32::try_from(gateway.session_start_limit.remaining).unwrap_or(u32::MAX),
+        starts: gateway.session_start_limit.total,
+        starts_left: gateway.session_start_limit.remaining,
         token_hash,
         learned_ms: wall_ms(),
     })
@@ -124,7 +129,12 @@ pub(super) fn register_commands(
                     Ok(known) => match process.discord.register_commands(application, &registration()).await {
                         Ok(()) => {
                             info!("slash commands registered");
-                            if process.store.put_meta(META_COMMANDS, known.as_ref(), &wanted).await.is_ok() {
+                            if process
+                                .store
+                                .put_meta(META_COMMANDS, known.as_ref(), &wanted)
+                                .await
+                                .is_ok()
+                            {
                                 return;
                             }
                         }
@@ -133,7 +143,7 @@ pub(super) fn register_commands(
                     Err(error) => warn!(%error, "cannot read which commands are registered; trying again"),
                 }
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(60));
+                wait = (wait * 2).min(Duration::from_mins(1));
             }
         };
         tokio::select! {

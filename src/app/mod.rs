@@ -23,10 +23,10 @@ use tracing::{error, info, warn};
 use crate::cluster::claim;
 use crate::cluster::member::{Ended, Member};
 use crate::config::Settings;
-use crate::discord::Discord;
 use crate::discord;
-use crate::gateway::identify::{Budget, IdentifyQueue, local_tickets};
+use crate::discord::Discord;
 use crate::gateway::SharedQueue;
+use crate::gateway::identify::{Budget, IdentifyQueue, local_tickets};
 use crate::lifecycle::{Readiness, wall_ms};
 use crate::store::{self, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
@@ -83,7 +83,11 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: CancellationTo
     info!(http = %address, peer = %settings.peer_listen, "listening");
     let pages_stop = CancellationToken::new();
     let mut pages = JoinSet::new();
-    pages.spawn(http::serve(listener, pages_of(&readiness, &metrics, &overview), pages_stop.clone()));
+    pages.spawn(http::serve(
+        listener,
+        pages_of(&readiness, &metrics, &overview),
+        pages_stop.clone(),
+    ));
     let result = replica(settings, readiness, metrics, overview, address, stop).await;
     pages_stop.cancel();
     while pages.join_next().await.is_some() {}
@@ -112,9 +116,18 @@ async fn replica(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let waiting = readiness.waiting("store");
-    let Some(store) = open_store(&settings, &stop).await? else { return Ok(()) };
+    let Some(store) = open_store(&settings, &stop).await? else {
+        return Ok(());
+    };
     drop(waiting);
-    let ground = Ground { settings, store, metrics, readiness, overview, http };
+    let ground = Ground {
+        settings,
+        store,
+        metrics,
+        readiness,
+        overview,
+        http,
+    };
     loop {
         match incarnation(&ground, &stop).await? {
             Ended::Stopped => return Ok(()),
@@ -134,7 +147,11 @@ async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Opt
                     warn!(%error, "the store cannot be reached; waiting for it");
                 }
             }
-            Err(error) => return Err(RunError::Failed(anyhow::Error::from(error).context("open the store (SEGUE_STORE)"))),
+            Err(error) => {
+                return Err(RunError::Failed(
+                    anyhow::Error::from(error).context("open the store (SEGUE_STORE)"),
+                ));
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
@@ -151,8 +168,18 @@ async fn incarnation(ground: &Ground, stop: &CancellationToken) -> Result<Ended,
     let origin = Origin::of_this_process(ground.settings.place.pod_uid.clone());
     let peer = ground.settings.peer_advertise.clone();
     let name = ground.settings.name.clone();
-    let join = || Member::join(store.clone(), name.clone(), origin.clone(), Some(ground.http.clone()), peer.clone());
-    let Some(member) = retry("join the cluster", stop, join).await? else { return Ok(Ended::Stopped) };
+    let join = || {
+        Member::join(
+            store.clone(),
+            name.clone(),
+            origin.clone(),
+            Some(ground.http.clone()),
+            peer.clone(),
+        )
+    };
+    let Some(member) = retry("join the cluster", stop, join).await? else {
+        return Ok(Ended::Stopped);
+    };
     let sqlite = store.describe().starts_with("sqlite");
     let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
     let fence = || claim::fence_proven(store, &member.id, proof);
@@ -160,10 +187,12 @@ async fn incarnation(ground: &Ground, stop: &CancellationToken) -> Result<Ended,
         return Ok(Ended::Stopped);
     }
     let process = &Arc::new(process_of(ground, &member)?);
-    let Some(identity) = identity::learn(process, stop).await? else { return Ok(Ended::Stopped) };
+    let Some(identity) = identity::learn(process, stop).await? else {
+        return Ok(Ended::Stopped);
+    };
     process.overview.joined(&member.id, &identity);
     let inner = CancellationToken::new();
-    let mut life = Life::begin(process, member, identity, began_ms, &inner);
+    let mut life = Life::begin(process, member, &identity, began_ms, &inner);
     let ended = life.drive(stop, waiting).await;
     if matches!(ended, Ok(Ended::Stopped)) {
         ground.readiness.drain();
@@ -176,7 +205,14 @@ async fn incarnation(ground: &Ground, stop: &CancellationToken) -> Result<Ended,
 }
 
 fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
-    let Ground { settings, store, metrics, readiness: _, overview, http: _ } = ground.clone();
+    let Ground {
+        settings,
+        store,
+        metrics,
+        readiness: _,
+        overview,
+        http: _,
+    } = ground.clone();
     let discord = Discord::new(discord::Settings {
         token: settings.discord_token.clone(),
         api_url: settings.discord_api_url.clone(),
@@ -186,11 +222,21 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         now_ms: wall_ms,
     })
     .map_err(anyhow::Error::from)?;
-    Ok(Process { settings, store, discord, metrics, overview })
+    Ok(Process {
+        settings,
+        store,
+        discord,
+        metrics,
+        overview,
+    })
 }
 
 /// Repeats a store operation while it fails for passing reasons.
-pub(crate) async fn retry<T, F>(what: &'static str, stop: &CancellationToken, mut operation: impl FnMut() -> F) -> Result<Option<T>, RunError>
+pub(crate) async fn retry<T, F>(
+    what: &'static str,
+    stop: &CancellationToken,
+    mut operation: impl FnMut() -> F,
+) -> Result<Option<T>, RunError>
 where
     F: Future<Output = Result<T, store::StoreError>>,
 {
@@ -215,7 +261,11 @@ where
 /// As many IDENTIFYs are never spent: Discord resets the token of a bot that spends all.
 const IDENTIFY_FLOOR: u32 = 10;
 
-fn identify_queue(identity: &Identity, tasks: &mut JoinSet<Result<(), RunError>>, stop: &CancellationToken) -> SharedQueue {
+fn identify_queue(
+    identity: &Identity,
+    tasks: &mut JoinSet<Result<(), RunError>>,
+    stop: &CancellationToken,
+) -> SharedQueue {
     let budget = Budget {
         max_concurrency: identity.max_concurrency,
         remaining: identity.starts_left,
@@ -241,7 +291,13 @@ struct Life {
 }
 
 impl Life {
-    fn begin(process: &Arc<Process>, member: Member, identity: Identity, began_ms: i64, stop: &CancellationToken) -> Self {
+    fn begin(
+        process: &Arc<Process>,
+        member: Member,
+        identity: &Identity,
+        began_ms: i64,
+        stop: &CancellationToken,
+    ) -> Self {
         let seqs = shard::Watermarks::default();
         let (beat, renew) = (seqs.clone(), member.clone());
         let mut renewing = JoinSet::new();
@@ -249,7 +305,7 @@ impl Life {
         renewing.spawn(async move { renew.keep_renewing(source, token).await });
         let mut tasks = JoinSet::new();
         let recoveries = recoveries::start(process, &member, &mut tasks, stop);
-        let queue = identify_queue(&identity, &mut tasks, stop);
+        let queue = identify_queue(identity, &mut tasks, stop);
         let mut shards = Vec::new();
         for id in 0..identity.shards {
             let start = shard::Start {
@@ -264,9 +320,21 @@ impl Life {
             };
             shards.push(shard::Running::start(start, stop.clone(), &mut tasks));
         }
-        autosave::start(process, shards.iter().map(shard::Running::guilds).collect(), &mut tasks, stop);
-        identity::register_commands(process, &identity, &mut tasks, stop);
-        Self { process: Arc::clone(process), member, shards, renewing, tasks, seqs }
+        autosave::start(
+            process,
+            shards.iter().map(shard::Running::guilds).collect(),
+            &mut tasks,
+            stop,
+        );
+        identity::register_commands(process, identity, &mut tasks, stop);
+        Self {
+            process: Arc::clone(process),
+            member,
+            shards,
+            renewing,
+            tasks,
+            seqs,
+        }
     }
 
     /// Until asked to stop, fenced, or failed.

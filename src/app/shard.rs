@@ -39,13 +39,20 @@ pub(crate) struct Watermarks(Arc<Mutex<BTreeMap<u32, ShardHandle>>>);
 
 impl Watermarks {
     fn add(&self, shard: u32, handle: ShardHandle) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, handle);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(shard, handle);
     }
 
     /// As of now; shards without a session are left out.
     pub(crate) fn read(&self) -> BTreeMap<u32, u64> {
         let shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.iter().map(|(id, handle)| (*id, handle.processed())).filter(|(_, seq)| *seq > 0).collect()
+        shards
+            .iter()
+            .map(|(id, handle)| (*id, handle.processed()))
+            .filter(|(_, seq)| *seq > 0)
+            .collect()
     }
 }
 
@@ -103,7 +110,12 @@ pub(super) fn all_ready(shards: &[Running]) -> impl Future<Output = ()> + use<> 
     }
 }
 
-async fn run(start: Start, slot: SharedGuilds, ready: watch::Sender<bool>, stop: CancellationToken) -> Result<(), RunError> {
+async fn run(
+    start: Start,
+    slot: SharedGuilds,
+    ready: watch::Sender<bool>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let store = &start.process.store;
     let claiming = || claim::claim(store, &start.member, start.shard);
     let claimed = tokio::select! {
@@ -112,7 +124,9 @@ async fn run(start: Start, slot: SharedGuilds, ready: watch::Sender<bool>, stop:
     };
     let Some(claimed) = claimed else { return Ok(()) };
     let sealing = || store.seal(start.shard, claimed.previous.as_ref(), &start.member.id);
-    let Some(sealed) = retry("take the shard's guilds", &stop, sealing).await? else { return Ok(()) };
+    let Some(sealed) = retry("take the shard's guilds", &stop, sealing).await? else {
+        return Ok(());
+    };
     info!(
         shard = start.shard,
         epoch = claimed.row.epoch.0,
@@ -156,10 +170,21 @@ impl Driving {
         );
         start.seqs.add(start.shard, handle.clone());
         let around = surroundings(&start, handle, nodes);
-        start.process.overview.driving(start.shard, claimed.row.epoch, around.clone());
+        start
+            .process
+            .overview
+            .driving(start.shard, claimed.row.epoch, around.clone());
         let guilds = Guilds::new(around, claimed.previous.clone());
-        let trigger = if claimed.left { Trigger::Handover } else { Trigger::Crash };
-        let loaded = Loaded { trigger, alive_until_ms: claimed.alive_until_ms, began_ms: start.began_ms };
+        let trigger = if claimed.left {
+            Trigger::Handover
+        } else {
+            Trigger::Crash
+        };
+        let loaded = Loaded {
+            trigger,
+            alive_until_ms: claimed.alive_until_ms,
+            began_ms: start.began_ms,
+        };
         let mut interactions = JoinSet::new();
         for row in sealed.active {
             let (guild, pending) = (row.id, row.snapshot.head.pending.clone());
@@ -178,7 +203,19 @@ impl Driving {
         for task in node_tasks {
             nodes.spawn(task);
         }
-        Self { start, claimed, guilds, ready, from_shard, from_nodes, gateway, gateway_stop, nodes, nodes_stop, interactions }
+        Self {
+            start,
+            claimed,
+            guilds,
+            ready,
+            from_shard,
+            from_nodes,
+            gateway,
+            gateway_stop,
+            nodes,
+            nodes_stop,
+            interactions,
+        }
     }
 
     async fn drive(mut self, stop: CancellationToken) -> Result<(), RunError> {
@@ -209,19 +246,31 @@ impl Driving {
         match event {
             FromShard::Ready { resumed, session, ack } => self.shard_ready(resumed, &session, ack).await,
             FromShard::Guild { guild, signal, seen } => self.guilds.signal(guild, signal, seen).await,
-            FromShard::Interaction { interaction, seen, received_ms, live } => {
+            FromShard::Interaction {
+                interaction,
+                seen,
+                received_ms,
+                live,
+            } => {
                 if live {
                     self.start.process.discord.arrived(interaction.id, received_ms);
                 }
                 if self.interactions.len() < INTERACTIONS {
-                    self.interactions.spawn(interact::handle(Arc::clone(&self.guilds), interaction, seen));
+                    self.interactions
+                        .spawn(interact::handle(Arc::clone(&self.guilds), interaction, seen));
                 } else {
                     warn!("too many interactions at once; one was dropped");
                 }
             }
             FromShard::SessionLost => {
                 let (id, epoch) = (self.start.shard, self.claimed.row.epoch);
-                if let Err(error) = self.start.process.store.save_session(id, &self.start.member.id, epoch, None).await {
+                if let Err(error) = self
+                    .start
+                    .process
+                    .store
+                    .save_session(id, &self.start.member.id, epoch, None)
+                    .await
+                {
                     warn!(%error, "cannot forget a lost session");
                 }
             }
@@ -236,7 +285,10 @@ impl Driving {
         if !resumed {
             let saving = async {
                 let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
-                while let Err(error) = store.save_session(id, &self.start.member.id, epoch, Some(session)).await {
+                while let Err(error) = store
+                    .save_session(id, &self.start.member.id, epoch, Some(session))
+                    .await
+                {
                     warn!(%error, "cannot store the gateway session yet");
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
@@ -246,8 +298,11 @@ impl Driving {
             }
         }
         info!(shard = self.start.shard, resumed, "the gateway session is ready");
-        let _ = ack.send(());
-        self.guilds.broadcast(&Signal::ShardReady { resumed, session_id: session.id.clone() });
+        drop(ack.send(()));
+        self.guilds.broadcast(&Signal::ShardReady {
+            resumed,
+            session_id: session.id.clone(),
+        });
         self.ready.send_replace(true);
         if !resumed && let Err(error) = self.start.member.renew(self.start.seqs.read()).await {
             // The sequence numbers of the session before must not be taken for this one's.
@@ -259,10 +314,13 @@ impl Driving {
         match message {
             NodeMessage::Session { node, session_id, ack } => {
                 let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
-                if let Err(error) = store.save_node_session(id, &self.start.member.id, epoch, &node, Some(&session_id)).await {
+                if let Err(error) = store
+                    .save_node_session(id, &self.start.member.id, epoch, &node, Some(&session_id))
+                    .await
+                {
                     warn!(%node, %error, "going on with a Lavalink session that is not stored");
                 }
-                let _ = ack.send(());
+                drop(ack.send(()));
             }
             NodeMessage::Guild { guild, event } => self.guilds.node(guild, event),
             NodeMessage::State { node, state } => {
@@ -297,7 +355,10 @@ impl Driving {
         }
         if let Some(session) = last {
             let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
-            if let Err(error) = store.save_session(id, &self.start.member.id, epoch, Some(&session)).await {
+            if let Err(error) = store
+                .save_session(id, &self.start.member.id, epoch, Some(&session))
+                .await
+            {
                 warn!(%error, "the last sequence number is not stored");
             }
         }
@@ -322,7 +383,10 @@ fn unprocessed(event: FromShard) {
 }
 
 fn spec(start: &Start, claimed: &Claimed) -> ShardSpec {
-    let session = claimed.row.session.clone().map(|session| GatewaySession { seq: claimed.seq.unwrap_or(session.seq), ..session });
+    let session = claimed.row.session.clone().map(|session| GatewaySession {
+        seq: claimed.seq.unwrap_or(session.seq),
+        ..session
+    });
     ShardSpec {
         shard: ShardId::new(start.shard, start.identity.shards),
         token: start.process.settings.discord_token.clone(),
@@ -363,7 +427,9 @@ fn open_nodes(
                 nodes.push(node);
                 tasks.push(task);
             }
-            Err(error) => tracing::error!(node = %settings.name, %error, "the node cannot be used (SEGUE_LAVALINK_NODES)"),
+            Err(error) => {
+                tracing::error!(node = %settings.name, %error, "the node cannot be used (SEGUE_LAVALINK_NODES)");
+            }
         }
     }
     (nodes.into(), tasks)

@@ -31,7 +31,10 @@ struct Inner {
 
 impl Overview {
     pub(super) fn new(name: String) -> Self {
-        Self { name, inner: Mutex::default() }
+        Self {
+            name,
+            inner: Mutex::default(),
+        }
     }
 
     pub(super) fn joined(&self, member: &MemberId, identity: &Identity) {
@@ -49,10 +52,21 @@ impl Overview {
     }
 
     pub(super) fn recovered(&self, guild: GuildId, recovered: Recovered) {
-        let Recovered { trigger, outcome, began_ms, gap_ms, phases } = recovered;
+        let Recovered {
+            trigger,
+            outcome,
+            began_ms,
+            gap_ms,
+            phases,
+        } = recovered;
         let took_ms: u64 = phases.iter().map(|(_, ms)| ms).sum();
-        let at = jiff::Timestamp::from_millisecond(began_ms).unwrap_or_default().to_string();
-        let phases: Vec<Value> = phases.iter().map(|(name, ms)| json!({ "name": name, "ms": ms })).collect();
+        let at = jiff::Timestamp::from_millisecond(began_ms)
+            .unwrap_or_default()
+            .to_string();
+        let phases: Vec<Value> = phases
+            .iter()
+            .map(|(name, ms)| json!({ "name": name, "ms": ms }))
+            .collect();
         let row = json!({
             "guild": guild.to_string(), "trigger": trigger.name(), "outcome": outcome.name(), "at": at,
             "took_ms": took_ms, "gap_ms": gap_ms, "trace_id": null, "phases": phases,
@@ -66,9 +80,16 @@ impl Overview {
     pub fn page(&self) -> String {
         let state = self.json();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        let rows = |list: &Value, cells: &[&str]| -> String {
-            let row = |item: &Value| cells.iter().map(|cell| format!("<td>{}</td>", escape(&text(&item[*cell])))).collect::<String>();
-            list.as_array().into_iter().flatten().map(|item| format!("<tr>{}</tr>", row(item))).collect()
+        let rows = |list: &Value, cells: &[&str]| {
+            let mut html = String::new();
+            for item in list.as_array().into_iter().flatten() {
+                html.push_str("<tr>");
+                for cell in cells {
+                    html.push_str("<td>");
+                    html.push_str(&escape(&text(&item[*cell])));
+                }
+            }
+            html
         };
         include_str!("status.html")
             .replace("{name}", &escape(&self.name))
@@ -76,15 +97,19 @@ impl Overview {
             .replace("{guilds}", &text(&state["guilds"]["seen"]))
             .replace("{shards}", &rows(&state["shards"], &["id", "state", "epoch"]))
             .replace("{nodes}", &rows(&state["nodes"], &["name", "state", "players"]))
-            .replace("{recoveries}", &rows(&state["recoveries"], &["at", "guild", "trigger", "outcome", "took_ms", "gap_ms"]))
+            .replace(
+                "{recoveries}",
+                &rows(
+                    &state["recoveries"],
+                    &["at", "guild", "trigger", "outcome", "took_ms", "gap_ms"],
+                ),
+            )
     }
 
     /// For programs.
     pub fn json(&self) -> Value {
         let inner = self.lock();
-        let shard = |(id, (epoch, around)): (&u32, &(Epoch, Surroundings))| {
-            json!({ "id": id, "epoch": epoch.0, "state": format!("{:?}", around.gateway.state()).to_lowercase() })
-        };
+        let shard = |(id, (epoch, around)): (&u32, &(Epoch, Surroundings))| json!({ "id": id, "epoch": epoch.0, "state": format!("{:?}", around.gateway.state()).to_lowercase() });
         let mut nodes: BTreeMap<String, (String, u64)> = BTreeMap::new();
         let (mut playing, mut guilds) = (0, 0);
         for (_, around) in inner.shards.values() {
@@ -116,5 +141,8 @@ impl Overview {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

@@ -18,7 +18,8 @@ use crate::{demo, sim};
 pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exit, Failure> {
     let metrics = Arc::new(Metrics::default());
     let instance = uuid::Uuid::now_v7().to_string();
-    let telemetry = Telemetry::start(&settings.log, &settings.otel, &instance, &metrics).map_err(|error| Failure(error.to_string()))?;
+    let telemetry = Telemetry::start(&settings.log, &settings.otel, &instance, &metrics)
+        .map_err(|error| Failure(error.to_string()))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -30,7 +31,9 @@ pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exi
     match ended {
         Ok(()) => Ok(Exit::Ended),
         Err(RunError::TokenRefused) => {
-            tracing::error!("Discord refused the token; set DISCORD_TOKEN to the bot's current one (developer portal, Bot, Reset Token)");
+            tracing::error!(
+                "Discord refused the token; set DISCORD_TOKEN to the bot's current one (developer portal, Bot, Reset Token)"
+            );
             Ok(Exit::TokenRefused)
         }
         Err(RunError::Failed(error)) => Err(Failure(format!("{error:#}"))),
@@ -40,7 +43,12 @@ pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exi
 
 /// Runs the demo until it is told to stop.
 pub(super) async fn demo(args: DemoArgs, _out: &Out) -> Result<Exit, Failure> {
-    let args = demo::DemoArgs { replicas: args.replicas, guilds: args.guilds, store: args.store, json: args.json };
+    let args = demo::DemoArgs {
+        replicas: args.replicas,
+        guilds: args.guilds,
+        store: args.store,
+        json: args.json,
+    };
     demo::run(args).await.map_err(|error| Failure(format!("{error:#}")))?;
     Ok(Exit::Ended)
 }

@@ -19,12 +19,15 @@ pub async fn start(guilds: u32) -> anyhow::Result<Simulation> {
         ..sim::Options::default()
     };
     let sim = sim::start(options).await?;
-    Ok(Simulation { ready: sim.ready.clone(), sim })
+    Ok(Simulation {
+        ready: sim.ready.clone(),
+        sim,
+    })
 }
 
 impl Simulation {
     /// Ends it.
-    pub async fn shutdown(self) {
+    pub async fn end(self) {
         self.sim.shutdown().await;
     }
 }

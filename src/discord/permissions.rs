@@ -87,9 +87,15 @@ impl VoiceAccess {
     pub fn verdict(&self, others: usize) -> Result<(), FailReason> {
         match self {
             Self { can_view: false, .. } => Err(FailReason::CannotView),
-            Self { kind: VoiceKind::Other, .. } => Err(FailReason::ChannelGone),
+            Self {
+                kind: VoiceKind::Other, ..
+            } => Err(FailReason::ChannelGone),
             Self { can_connect: false, .. } => Err(FailReason::CannotConnect),
-            Self { can_speak: false, kind: VoiceKind::Voice, .. } => Err(FailReason::CannotSpeak),
+            Self {
+                can_speak: false,
+                kind: VoiceKind::Voice,
+                ..
+            } => Err(FailReason::CannotSpeak),
             access if !access.has_room(others) => Err(FailReason::ChannelFull),
             _ => Ok(()),
         }

@@ -113,23 +113,35 @@ impl Actor {
         let now = Instant::now();
         let at = |ms: i64| now + Duration::from_millis(u64::try_from(ms - wall_ms()).unwrap_or(0));
         let player = self.player.deadline().map(at);
-        [player, self.saving.deadline(), self.panel.deadline(self.player.is_playing())]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(self.quiet_since + RETIRE)
-            .max(now)
+        [
+            player,
+            self.saving.deadline(),
+            self.panel.deadline(self.player.is_playing()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.quiet_since + RETIRE)
+        .max(now)
     }
 
     fn may_retire(&self) -> bool {
-        let idle = !self.player.is_active() && self.player.pending().is_empty() && self.jobs.is_empty() && self.saving.is_idle();
+        let idle = !self.player.is_active()
+            && self.player.pending().is_empty()
+            && self.jobs.is_empty()
+            && self.saving.is_idle();
         idle && self.quiet_since.elapsed() >= RETIRE
     }
 
     fn receive(&mut self, mail: Mail) {
         self.quiet_since = Instant::now();
         match mail {
-            Mail::Order { asked, order, reply, seen } => self.order(asked, order, reply, seen),
+            Mail::Order {
+                asked,
+                order,
+                reply,
+                seen,
+            } => self.order(asked, order, reply, seen),
             Mail::Defer { pending, stored } => {
                 self.player.add_pending(pending);
                 self.saving.tell(stored);
@@ -144,10 +156,10 @@ impl Actor {
             Mail::Node(from) => drop(self.step(Input::Node(from))),
             Mail::NodesChanged => drop(self.step(Input::NodesChanged)),
             Mail::View(answer) => {
-                let _ = answer.send(self.player.view(wall_ms()));
+                drop(answer.send(self.player.view(wall_ms())));
             }
             Mail::Checkpoint(answer) => {
-                let _ = answer.send(self.checkpoint());
+                drop(answer.send(self.checkpoint()));
             }
             Mail::CheckpointFailed => self.saving.forget_anchor(),
             Mail::Stop | Mail::Lost => {}
@@ -156,7 +168,7 @@ impl Actor {
 
     fn order(&mut self, asked: Asked, order: Order, reply: oneshot::Sender<Confirmed>, seen: Option<Seen>) {
         if self.around.permit.check().is_err() {
-            let _ = reply.send(Confirmed::NoAuthority);
+            drop(reply.send(Confirmed::NoAuthority));
             return;
         }
         self.learn_listeners(&order);
@@ -171,14 +183,23 @@ impl Actor {
 
     /// The gateway knows who sits where; the player only hears of changes.
     fn learn_listeners(&mut self, order: &Order) {
-        if let Order::Play { .. } | Order::Join { .. } | Order::Resume | Order::TogglePause | Order::Skip { .. } | Order::Previous = order {
+        if let Order::Play { .. }
+        | Order::Join { .. }
+        | Order::Resume
+        | Order::TogglePause
+        | Order::Skip { .. }
+        | Order::Previous = order
+        {
             self.saving.learn_voices = true;
         }
     }
 
     /// Feeds the player and carries its effects out.
     pub(super) fn step(&mut self, input: Input) -> Option<Outcomes> {
-        let cx = Context { now_ms: wall_ms(), best_node: calls::best_node(&self.around.nodes, self.player.node(), self.guild) };
+        let cx = Context {
+            now_ms: wall_ms(),
+            best_node: calls::best_node(&self.around.nodes, self.player.node(), self.guild),
+        };
         let mut effects = Vec::new();
         let outcome = self.player.step(input, &cx, &mut effects);
         for effect in effects {
@@ -198,7 +219,8 @@ impl Actor {
             Effect::Call(call) => self.calls.push_back(call),
             Effect::CheckAccess { channel } => {
                 let (around, guild) = (self.around.clone(), self.guild);
-                self.jobs.spawn(async move { Done::Access(outward::check_access(&around, guild, channel).await) });
+                self.jobs
+                    .spawn(async move { Done::Access(outward::check_access(&around, guild, channel).await) });
             }
             Effect::Unsuppress { channel } => {
                 let (around, guild) = (self.around.clone(), self.guild);
@@ -224,7 +246,8 @@ impl Actor {
         {
             self.calling = true;
             let (around, guild) = (self.around.clone(), self.guild);
-            self.jobs.spawn(async move { Done::Called(calls::make(&around, guild, call).await) });
+            self.jobs
+                .spawn(async move { Done::Called(calls::make(&around, guild, call).await) });
         }
         self.save();
         self.show();
@@ -233,7 +256,9 @@ impl Actor {
     /// Keeps the shard's number of playing guilds right.
     fn count(&mut self, playing: bool) {
         if playing != std::mem::replace(&mut self.counted, playing) {
-            self.around.playing.fetch_add(if playing { 1 } else { -1 }, Ordering::Relaxed);
+            self.around
+                .playing
+                .fetch_add(if playing { 1 } else { -1 }, Ordering::Relaxed);
         }
     }
 
@@ -267,7 +292,8 @@ impl Actor {
     fn checkpoint(&mut self) -> Option<Checkpoint> {
         let now = wall_ms();
         let (anchor, ends_at_ms) = self.player.checkpoint(now)?;
-        self.saving.checkpoint(self.guild, &self.around.member, anchor, ends_at_ms, now, DRIFT_MS)
+        self.saving
+            .checkpoint(self.guild, &self.around.member, anchor, ends_at_ms, now, DRIFT_MS)
     }
 
     /// Whether the guild's owner in the store is still this member's, as far as was heard.

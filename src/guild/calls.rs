@@ -15,18 +15,28 @@ pub(super) struct CallDone {
 
 /// The node a player would sit on now.
 pub(super) fn best_node(nodes: &[Node], current: Option<&NodeName>, guild: GuildId) -> Option<NodeName> {
-    let candidates: Vec<_> = nodes.iter().map(|node| (node.name().clone(), node.state(), node.load())).collect();
+    let candidates: Vec<_> = nodes
+        .iter()
+        .map(|node| (node.name().clone(), node.state(), node.load()))
+        .collect();
     choose(&candidates, current, guild)
 }
 
 pub(super) async fn make(around: &Surroundings, guild: GuildId, call: Call) -> CallDone {
     match call {
-        Call::Update { node, generation, patch } => {
+        Call::Update {
+            node,
+            generation,
+            patch,
+        } => {
             let answer = match around.nodes.iter().find(|known| *known.name() == node) {
                 Some(node) => node.update(guild, &wire(*patch)).await.map_err(|error| failure(&error)),
                 None => Err(Failure::Unreachable),
             };
-            CallDone { generation, answer: Some(answer) }
+            CallDone {
+                generation,
+                answer: Some(answer),
+            }
         }
         Call::Destroy { node } => {
             if let Some(node) = around.nodes.iter().find(|known| *known.name() == node)
@@ -34,14 +44,32 @@ pub(super) async fn make(around: &Surroundings, guild: GuildId, call: Call) -> C
             {
                 tracing::debug!(%guild, %error, "a player could not be deleted");
             }
-            CallDone { generation: 0, answer: None }
+            CallDone {
+                generation: 0,
+                answer: None,
+            }
         }
     }
 }
 
 fn wire(patch: Patch) -> PlayerPatch {
-    let Patch { track, position_ms, paused, volume, filters, voice } = patch;
-    PlayerPatch { track, position_ms, paused, volume, filters, voice, no_replace: false }
+    let Patch {
+        track,
+        position_ms,
+        paused,
+        volume,
+        filters,
+        voice,
+    } = patch;
+    PlayerPatch {
+        track,
+        position_ms,
+        paused,
+        volume,
+        filters,
+        voice,
+        no_replace: false,
+    }
 }
 
 fn failure(error: &CallError) -> Failure {

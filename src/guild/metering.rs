@@ -11,7 +11,11 @@ pub(super) fn written(metrics: &Metrics, outcome: Outcome) {
 }
 
 pub(super) fn track_failed(metrics: &Metrics, node: Option<String>) {
-    let labels = TrackError { node: node.unwrap_or_default(), source: String::new(), severity: "fault".to_owned() };
+    let labels = TrackError {
+        node: node.unwrap_or_default(),
+        source: String::new(),
+        severity: "fault".to_owned(),
+    };
     metrics.lavalink.track_errors.get_or_create(&labels).inc();
 }
 
@@ -30,5 +34,9 @@ pub(super) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration) 
     };
     metrics.recoveries.ended(trigger, outcome, took, None);
     let gap = Duration::from_millis(recovery.gap_ms).as_secs_f64();
-    metrics.recoveries.audio_gap.get_or_create(&ByTrigger { trigger }).observe(gap);
+    metrics
+        .recoveries
+        .audio_gap
+        .get_or_create(&ByTrigger { trigger })
+        .observe(gap);
 }

@@ -78,13 +78,24 @@ pub enum Confirmed {
 
 /// The language of what nobody asked for.
 fn locale_of(settings: &GuildSettings) -> ui::Locale {
-    settings.language.as_deref().map_or(ui::Locale::En, ui::Locale::from_discord)
+    settings
+        .language
+        .as_deref()
+        .map_or(ui::Locale::En, ui::Locale::from_discord)
 }
 
 /// Mail for a guild.
 pub(crate) enum Mail {
-    Order { asked: Asked, order: Order, reply: oneshot::Sender<Confirmed>, seen: Option<Seen> },
-    Defer { pending: PendingRecord, stored: oneshot::Sender<()> },
+    Order {
+        asked: Asked,
+        order: Order,
+        reply: oneshot::Sender<Confirmed>,
+        seen: Option<Seen>,
+    },
+    Defer {
+        pending: PendingRecord,
+        stored: oneshot::Sender<()>,
+    },
     Undefer(InteractionId),
     Signal(Signal, Option<Seen>),
     Node(FromNode),
@@ -111,14 +122,23 @@ impl GuildHandle {
     /// Hands an order in; the answer comes when it is durable.
     pub fn order(&self, asked: Asked, order: Order, seen: Option<Seen>) -> Result<oneshot::Receiver<Confirmed>, Busy> {
         let (reply, answer) = oneshot::channel();
-        self.mailbox.try_send(Mail::Order { asked, order, reply, seen }).map_err(|_| Busy)?;
+        self.mailbox
+            .try_send(Mail::Order {
+                asked,
+                order,
+                reply,
+                seen,
+            })
+            .map_err(|_| Busy)?;
         Ok(answer)
     }
 
     /// Stores a deferral; the receiver fires when it is durable.
     pub fn defer(&self, pending: PendingRecord) -> Result<oneshot::Receiver<()>, Busy> {
         let (stored, done) = oneshot::channel();
-        self.mailbox.try_send(Mail::Defer { pending, stored }).map_err(|_| Busy)?;
+        self.mailbox
+            .try_send(Mail::Defer { pending, stored })
+            .map_err(|_| Busy)?;
         Ok(done)
     }
 
@@ -159,7 +179,11 @@ struct Actors {
 impl Guilds {
     /// None yet.
     pub fn new(around: Surroundings, previous: Option<MemberId>) -> Arc<Self> {
-        Arc::new(Self { around, previous, actors: Mutex::default() })
+        Arc::new(Self {
+            around,
+            previous,
+            actors: Mutex::default(),
+        })
     }
 
     /// What the guilds share.
@@ -178,7 +202,10 @@ impl Guilds {
             return Ok(Some(handle));
         }
         let around = &self.around;
-        let row = around.store.claim_guild(guild, around.shard, self.previous.as_ref(), &around.member).await?;
+        let row = around
+            .store
+            .claim_guild(guild, around.shard, self.previous.as_ref(), &around.member)
+            .await?;
         Ok(row.map(|row| self.start(row, None)))
     }
 
@@ -247,7 +274,11 @@ impl Guilds {
             let actors = self.lock();
             let ask = |handle: &GuildHandle| {
                 let (answer, checkpoint) = oneshot::channel();
-                handle.mailbox.try_send(Mail::Checkpoint(answer)).ok().map(|()| checkpoint)
+                handle
+                    .mailbox
+                    .try_send(Mail::Checkpoint(answer))
+                    .ok()
+                    .map(|()| checkpoint)
             };
             actors.handles.values().filter_map(ask).collect()
         };
@@ -262,7 +293,9 @@ impl Guilds {
     pub fn checkpointed(&self, batch: &[Checkpoint], outcome: Result<&[GuildId], ()>) {
         let actors = self.lock();
         for checkpoint in batch {
-            let Some(handle) = actors.handles.get(&checkpoint.id) else { continue };
+            let Some(handle) = actors.handles.get(&checkpoint.id) else {
+                continue;
+            };
             match outcome {
                 Ok(lost) if lost.contains(&checkpoint.id) => handle.put(Mail::Lost),
                 Ok(_) => {}
@@ -273,7 +306,12 @@ impl Guilds {
 
     /// The views of all actors, for the status page.
     pub async fn views(&self) -> Vec<(GuildId, View)> {
-        let handles: Vec<_> = self.lock().handles.iter().map(|(id, handle)| (*id, handle.clone())).collect();
+        let handles: Vec<_> = self
+            .lock()
+            .handles
+            .iter()
+            .map(|(id, handle)| (*id, handle.clone()))
+            .collect();
         let mut views = Vec::with_capacity(handles.len());
         for (id, handle) in handles {
             if let Ok(view) = handle.view().await {
@@ -303,7 +341,9 @@ impl Guilds {
                     warn!(%guild, "another member owns the guild now");
                 }
             }
-            Err(error) => tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed"),
+            Err(error) => {
+                tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed")
+            }
         }
     }
 

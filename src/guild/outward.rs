@@ -27,7 +27,15 @@ pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<
         Priority::Listeners => gateway::Priority::Listeners,
         Priority::Background => gateway::Priority::Background,
     };
-    if around.gateway.voice(VoiceRequest { guild, channel, priority }).is_err() {
+    if around
+        .gateway
+        .voice(VoiceRequest {
+            guild,
+            channel,
+            priority,
+        })
+        .is_err()
+    {
         warn!(%guild, "too many voice requests are waiting; this one is tried again later");
     }
 }
@@ -55,13 +63,19 @@ pub(super) async fn unsuppress(around: &Surroundings, guild: GuildId, channel: C
 
 /// People in a channel, as far as the gateway knows.
 pub(crate) fn present(around: &Surroundings, guild: GuildId, channel: ChannelId) -> usize {
-    around.gateway.voices(guild).map_or(0, |known| known.people.iter().filter(|(_, at)| *at == channel).count())
+    around
+        .gateway
+        .voices(guild)
+        .map_or(0, |known| known.people.iter().filter(|(_, at)| *at == channel).count())
 }
 
 /// The people that the gateway saw in the guild's voice channels, if it knows all of them.
 pub(super) fn voices(around: &Surroundings, guild: GuildId) -> Option<Signal> {
     let known = around.gateway.voices(guild)?;
-    known.complete.then(|| Signal::GuildSeen { voices: known.people.clone(), bot: None })
+    known.complete.then(|| Signal::GuildSeen {
+        voices: known.people.clone(),
+        bot: None,
+    })
 }
 
 pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered) {
@@ -75,7 +89,7 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
     );
     let took = u64::try_from(crate::lifecycle::wall_ms() - recovered.began_ms).unwrap_or(0);
     metering::recovered(&around.metrics, &recovered, std::time::Duration::from_millis(took));
-    let _ = around.recoveries.try_send((guild, recovered));
+    drop(around.recoveries.try_send((guild, recovered)));
 }
 
 impl Actor {

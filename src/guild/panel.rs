@@ -68,7 +68,9 @@ impl Actor {
         self.panel.dirty = false;
         let view = self.player.view(wall_ms());
         let wanted = view.settings.announce != Some(false);
-        let Some(channel) = view.text_channel.filter(|_| wanted) else { return };
+        let Some(channel) = view.text_channel.filter(|_| wanted) else {
+            return;
+        };
         let known = view.panel.filter(|panel| panel.channel == channel);
         if known.is_none() && view.now.is_none() || self.around.permit.check().is_err() {
             return;
@@ -84,7 +86,13 @@ impl Actor {
         self.jobs.spawn(async move {
             let discord = &around.discord;
             let (result, id) = match known {
-                Some(panel) => (discord.edit_message(channel, panel.message, &message).await.map(|()| panel.message), panel.message),
+                Some(panel) => (
+                    discord
+                        .edit_message(channel, panel.message, &message)
+                        .await
+                        .map(|()| panel.message),
+                    panel.message,
+                ),
                 None => (discord.create_message(channel, &message).await, MessageId::new(1)),
             };
             let result = match result {
@@ -96,7 +104,10 @@ impl Actor {
                 }
             };
             let message = if let Outcome::Shown(id) = &result { *id } else { id };
-            Done::Panel(PanelDone { panel: PanelRecord { channel, message }, result })
+            Done::Panel(PanelDone {
+                panel: PanelRecord { channel, message },
+                result,
+            })
         });
     }
 

@@ -13,8 +13,8 @@ use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::position::Anchor;
 use crate::model::view::View;
 use crate::player::{Dirty, Outcomes};
-use crate::telemetry::metrics::labels::Outcome;
 use crate::store::{Checkpoint, GuildRow, GuildWrite, StoreError, Written};
+use crate::telemetry::metrics::labels::Outcome;
 
 /// A person waits this long for the store before hearing "not saved yet".
 const PATIENCE: Duration = Duration::from_millis(1_800);
@@ -31,7 +31,12 @@ pub(super) struct SaveDone {
 
 /// What waits for a write to be durable.
 enum Waits {
-    Person { reply: oneshot::Sender<Confirmed>, outcome: Outcomes, view: Box<View>, until: Instant },
+    Person {
+        reply: oneshot::Sender<Confirmed>,
+        outcome: Outcomes,
+        view: Box<View>,
+        until: Instant,
+    },
     Deferral(oneshot::Sender<()>),
     Event(#[expect(dead_code, reason = "dropping it is what tells the gateway")] Seen),
 }
@@ -81,13 +86,27 @@ impl Saving {
     }
 
     /// Answers a person when what changed is durable; at once if nothing did.
-    pub(super) fn confirm(&mut self, reply: oneshot::Sender<Confirmed>, outcome: Outcomes, view: Box<View>, changed: bool) {
+    pub(super) fn confirm(
+        &mut self,
+        reply: oneshot::Sender<Confirmed>,
+        outcome: Outcomes,
+        view: Box<View>,
+        changed: bool,
+    ) {
         if !changed && self.under_way.is_none() {
-            let _ = reply.send(Confirmed::Saved(outcome, view));
+            drop(reply.send(Confirmed::Saved(outcome, view)));
             return;
         }
         let rev = if changed { self.coming() } else { self.rev };
-        self.waiting.push((rev, Waits::Person { reply, outcome, view, until: Instant::now() + PATIENCE }));
+        self.waiting.push((
+            rev,
+            Waits::Person {
+                reply,
+                outcome,
+                view,
+                until: Instant::now() + PATIENCE,
+            },
+        ));
     }
 
     pub(super) fn tell(&mut self, stored: oneshot::Sender<()>) {
@@ -114,11 +133,21 @@ impl Saving {
         now_ms: i64,
         tolerance_ms: u64,
     ) -> Option<Checkpoint> {
-        if self.stored_anchor.is_some_and(|stored| stored.agrees(&anchor, now_ms, tolerance_ms)) {
+        if self
+            .stored_anchor
+            .is_some_and(|stored| stored.agrees(&anchor, now_ms, tolerance_ms))
+        {
             return None;
         }
         self.stored_anchor = Some(anchor);
-        Some(Checkpoint { id, owner: owner.clone(), epoch: self.epoch, rev: self.rev, anchor, ends_at_ms })
+        Some(Checkpoint {
+            id,
+            owner: owner.clone(),
+            epoch: self.epoch,
+            rev: self.rev,
+            anchor,
+            ends_at_ms,
+        })
     }
 
     /// Those whose write is durable, and those who waited too long.
@@ -127,14 +156,21 @@ impl Saving {
         for (rev, waits) in self.waiting.drain(..) {
             let done = durable.is_some_and(|durable| rev <= durable);
             match waits {
-                Waits::Person { reply, outcome, view, .. } if done => {
-                    let _ = reply.send(Confirmed::Saved(outcome, view));
+                Waits::Person {
+                    reply, outcome, view, ..
+                } if done => {
+                    drop(reply.send(Confirmed::Saved(outcome, view)));
                 }
-                Waits::Person { reply, outcome, view, until } if until <= now => {
-                    let _ = reply.send(Confirmed::NotSaved(outcome, view));
+                Waits::Person {
+                    reply,
+                    outcome,
+                    view,
+                    until,
+                } if until <= now => {
+                    drop(reply.send(Confirmed::NotSaved(outcome, view)));
                 }
                 Waits::Deferral(stored) if done => {
-                    let _ = stored.send(());
+                    drop(stored.send(()));
                 }
                 Waits::Event(seen) if done => drop(seen),
                 waits @ (Waits::Person { .. } | Waits::Deferral(_) | Waits::Event(_)) => still.push((rev, waits)),
@@ -187,17 +223,30 @@ impl Actor {
         let forget = self.is_forgetting();
         self.jobs.spawn(async move {
             let result = if forget {
-                store.delete_guild(write.id, &write.owner, write.epoch).await.map(|_| Written::Done)
+                store
+                    .delete_guild(write.id, &write.owner, write.epoch)
+                    .await
+                    .map(|_| Written::Done)
             } else {
                 store.write_guild(&write).await
             };
-            Done::Saved(SaveDone { rev, dirty, anchor, result })
+            Done::Saved(SaveDone {
+                rev,
+                dirty,
+                anchor,
+                result,
+            })
         });
     }
 
     /// Takes the outcome of a write in. `true`: the guild is another's.
     pub(super) fn saved(&mut self, done: SaveDone) -> bool {
-        let SaveDone { rev, dirty, anchor, result } = done;
+        let SaveDone {
+            rev,
+            dirty,
+            anchor,
+            result,
+        } = done;
         self.saving.under_way = None;
         let outcome = match result {
             Ok(Written::Done | Written::Stale) => {

@@ -36,29 +36,58 @@ enum Work {
 pub(super) fn record(request: &Request) -> Option<PendingRecord> {
     let work = match &request.kind {
         Kind::Immediate(order) => Work::Order(order.clone()),
-        Kind::Play { query, when } => Work::Play { query: query.words(), when: *when },
+        Kind::Play { query, when } => Work::Play {
+            query: query.words(),
+            when: *when,
+        },
         Kind::Join { channel } => Work::Join { channel: *channel },
         Kind::Component(action) => Work::Order(action.order(request.asked.interaction)?),
         Kind::Show(_) | Kind::Autocomplete { .. } => return None,
     };
-    let order = serde_json::to_value(Stored { asked: request.asked.clone(), work }).ok()?;
+    let order = serde_json::to_value(Stored {
+        asked: request.asked.clone(),
+        work,
+    })
+    .ok()?;
     let (id, token) = (request.asked.interaction, request.token.clone());
-    Some(PendingRecord { id, token, order, locale: request.locale.code().to_owned() })
+    Some(PendingRecord {
+        id,
+        token,
+        order,
+        locale: request.locale.code().to_owned(),
+    })
 }
 
 /// Finishes a deferral that another process left behind. One that was applied is not applied again.
 pub async fn finish_pending(guilds: Arc<Guilds>, guild: GuildId, pending: PendingRecord) {
-    let PendingRecord { id, token, order, locale } = pending;
+    let PendingRecord {
+        id,
+        token,
+        order,
+        locale,
+    } = pending;
     let locale = Locale::from_discord(&locale);
     let age = guilds.around().discord.age_ms(id, wall_ms());
-    let request = serde_json::from_value::<Stored>(order).ok().filter(|_| age < TOKEN_LIFE_MS).and_then(|stored| {
-        let kind = match stored.work {
-            Work::Order(order) => Kind::Immediate(order),
-            Work::Play { query, when } => Kind::Play { query: Query::classify(&query).ok()?, when },
-            Work::Join { channel } => Kind::Join { channel },
-        };
-        Some(Request { asked: stored.asked, guild, locale, token: token.clone(), kind })
-    });
+    let request = serde_json::from_value::<Stored>(order)
+        .ok()
+        .filter(|_| age < TOKEN_LIFE_MS)
+        .and_then(|stored| {
+            let kind = match stored.work {
+                Work::Order(order) => Kind::Immediate(order),
+                Work::Play { query, when } => Kind::Play {
+                    query: Query::classify(&query).ok()?,
+                    when,
+                },
+                Work::Join { channel } => Kind::Join { channel },
+            };
+            Some(Request {
+                asked: stored.asked,
+                guild,
+                locale,
+                token: token.clone(),
+                kind,
+            })
+        });
     info!(%guild, age_ms = age, "finishing a deferred order of another process");
     let answer = match request {
         Some(request) => work::work(&guilds, request, None, None).await.0,

@@ -47,26 +47,45 @@ pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId
             return None;
         }
     }
-    timeout(VOICE_WAIT, around.discord.user_voice(guild, user)).await.ok()?.ok()?
+    timeout(VOICE_WAIT, around.discord.user_voice(guild, user))
+        .await
+        .ok()?
+        .ok()?
 }
 
 /// Whether the bot may speak there.
 pub(super) async fn may_join(around: &Surroundings, guild: GuildId, channel: ChannelId) -> Result<(), ReplyText> {
     match around.discord.voice_permissions(guild, channel, around.bot).await {
-        Ok(access) => access.verdict(present(around, guild, channel)).map_err(|reason| ReplyText::NoPermission { channel, reason }),
+        Ok(access) => access
+            .verdict(present(around, guild, channel))
+            .map_err(|reason| ReplyText::NoPermission { channel, reason }),
         // Discord does not answer: the attempt itself decides.
         Err(_) => Ok(()),
     }
 }
 
 /// Tracks of a link or search, and the name of the playlist they come from. A search gives its first hit.
-pub(super) async fn tracks(around: &Surroundings, query: &Query, words: &str) -> Result<(Vec<Track>, Option<String>), ReplyText> {
-    let nothing = || ReplyText::NothingFound { query: words.to_owned() };
+pub(super) async fn tracks(
+    around: &Surroundings,
+    query: &Query,
+    words: &str,
+) -> Result<(Vec<Track>, Option<String>), ReplyText> {
+    let nothing = || ReplyText::NothingFound {
+        query: words.to_owned(),
+    };
     match load(around, query).await? {
         Loaded::Track(track) => Ok((vec![track], None)),
-        Loaded::Search(tracks) => tracks.into_iter().next().map(|track| (vec![track], None)).ok_or_else(nothing),
+        Loaded::Search(tracks) => tracks
+            .into_iter()
+            .next()
+            .map(|track| (vec![track], None))
+            .ok_or_else(nothing),
         Loaded::Playlist { tracks, .. } if tracks.is_empty() => Err(nothing()),
-        Loaded::Playlist { name, selected, mut tracks } => {
+        Loaded::Playlist {
+            name,
+            selected,
+            mut tracks,
+        } => {
             // A link into a playlist begins with the track it points at.
             let count = tracks.len();
             tracks.rotate_left(selected.filter(|at| *at < count).unwrap_or(0));
@@ -79,7 +98,9 @@ pub(super) async fn tracks(around: &Surroundings, query: &Query, words: &str) ->
 
 /// Hits while somebody types.
 pub(super) async fn suggestions(around: &Surroundings, text: &str) -> Vec<Track> {
-    let Ok(query) = Query::classify(text) else { return Vec::new() };
+    let Ok(query) = Query::classify(text) else {
+        return Vec::new();
+    };
     match load(around, &query).await {
         Ok(Loaded::Track(track)) => vec![track],
         Ok(Loaded::Search(tracks) | Loaded::Playlist { tracks, .. }) => tracks,

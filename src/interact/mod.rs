@@ -59,7 +59,9 @@ pub async fn handle(guilds: Arc<Guilds>, interaction: Box<InteractionCreate>, se
         Ok(request) => request,
         Err(error) => {
             let answer = match interaction.kind {
-                twilight_model::application::interaction::InteractionType::ApplicationCommandAutocomplete => Answer::Choices(Vec::new()),
+                twilight_model::application::interaction::InteractionType::ApplicationCommandAutocomplete => {
+                    Answer::Choices(Vec::new())
+                }
                 _ => Answer::Reply(ui::misread(&error, locale)),
             };
             say(discord, id, &token, answer).await;
@@ -73,7 +75,9 @@ pub async fn handle(guilds: Arc<Guilds>, interaction: Box<InteractionCreate>, se
     let outcome = run(&guilds, request, message, seen, age).instrument(span.clone()).await;
     span.record("outcome", outcome.as_str());
     let timings = &guilds.around().metrics.discord.commands;
-    timings.get_or_create(&ByCommand { command: name, outcome }).observe(began.elapsed().as_secs_f64());
+    timings
+        .get_or_create(&ByCommand { command: name, outcome })
+        .observe(began.elapsed().as_secs_f64());
 }
 
 async fn run(
@@ -90,7 +94,11 @@ async fn run(
     let mut working = std::pin::pin!(work::work(guilds, request, message, Some(seen)));
     let patience = Duration::from_millis(u64::try_from(DEFER_AT_MS - age_ms).unwrap_or(0));
     if let Ok((answer, outcome)) = timeout(patience, &mut working).await {
-        return if say(discord, id, &token, answer).await { outcome } else { Outcome::Lost };
+        return if say(discord, id, &token, answer).await {
+            outcome
+        } else {
+            Outcome::Lost
+        };
     }
     if let Some(pending) = pending
         && let Some(handle) = guilds.get(guild)
@@ -98,7 +106,11 @@ async fn run(
     {
         let _ = timeout(STORE_WAIT, stored).await;
     }
-    let defer = if component { Response::DeferredUpdate } else { Response::Deferred { ephemeral: false } };
+    let defer = if component {
+        Response::DeferredUpdate
+    } else {
+        Response::Deferred { ephemeral: false }
+    };
     if let Err(error) = discord.respond(id, &token, &defer).await {
         debug!(%error, "an interaction was not acknowledged");
     }

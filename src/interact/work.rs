@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::lookup::{self, Why};
 use super::Answer;
+use super::lookup::{self, Why};
 use crate::command::{ComponentAction, Kind, ParseError, Query, Request, Show};
 use crate::gateway::Seen;
 use crate::guild::{Confirmed, GuildHandle, Guilds};
@@ -47,8 +47,19 @@ pub(super) fn name_of(kind: &Kind) -> &'static str {
 }
 
 /// Does what is asked.
-pub(super) async fn work(guilds: &Arc<Guilds>, request: Request, message: Option<MessageId>, seen: Option<Seen>) -> (Answer, Outcome) {
-    let Request { asked, guild, locale, token: _, kind } = request;
+pub(super) async fn work(
+    guilds: &Arc<Guilds>,
+    request: Request,
+    message: Option<MessageId>,
+    seen: Option<Seen>,
+) -> (Answer, Outcome) {
+    let Request {
+        asked,
+        guild,
+        locale,
+        token: _,
+        kind,
+    } = request;
     if let Kind::Autocomplete { text } = kind {
         let tracks = lookup::suggestions(guilds.around(), &text).await;
         return (Answer::Choices(ui::choices(&tracks, locale)), Outcome::Ok);
@@ -106,8 +117,10 @@ async fn play(
     when: When,
 ) -> Result<(Asked, Order), Why> {
     let around = guilds.around();
-    let (loaded, voice_channel) =
-        tokio::join!(lookup::tracks(around, query, words), lookup::voice_of(around, guild, asked.user));
+    let (loaded, voice_channel) = tokio::join!(
+        lookup::tracks(around, query, words),
+        lookup::voice_of(around, guild, asked.user)
+    );
     let (tracks, playlist) = loaded?;
     let bot = handle.view().await.map_err(|_| ReplyText::Busy)?.voice_channel;
     let channel = match (bot, voice_channel) {
@@ -118,20 +131,47 @@ async fn play(
         }
         (None, None) => return Err(Refusal::YouAreNotInVoice.into()),
     };
-    Ok((Asked { voice_channel, ..asked }, Order::Play { tracks, playlist, when, channel }))
+    Ok((
+        Asked { voice_channel, ..asked },
+        Order::Play {
+            tracks,
+            playlist,
+            when,
+            channel,
+        },
+    ))
 }
 
-async fn join(guilds: &Guilds, guild: GuildId, asked: Asked, channel: Option<ChannelId>) -> Result<(Asked, Order), Why> {
+async fn join(
+    guilds: &Guilds,
+    guild: GuildId,
+    asked: Asked,
+    channel: Option<ChannelId>,
+) -> Result<(Asked, Order), Why> {
     let around = guilds.around();
     let voice_channel = lookup::voice_of(around, guild, asked.user).await;
     let channel = channel.or(voice_channel).ok_or(Refusal::YouAreNotInVoice)?;
     lookup::may_join(around, guild, channel).await?;
     // Whoever names a channel need not sit in it.
-    Ok((Asked { voice_channel: voice_channel.or(Some(channel)), ..asked }, Order::Join { channel }))
+    Ok((
+        Asked {
+            voice_channel: voice_channel.or(Some(channel)),
+            ..asked
+        },
+        Order::Join { channel },
+    ))
 }
 
-async fn confirm(handle: &GuildHandle, asked: Asked, order: Order, locale: Locale, seen: Option<Seen>) -> (Answer, Outcome) {
-    let Ok(answer) = handle.order(asked, order, seen) else { return sorry(&ReplyText::Busy, locale) };
+async fn confirm(
+    handle: &GuildHandle,
+    asked: Asked,
+    order: Order,
+    locale: Locale,
+    seen: Option<Seen>,
+) -> (Answer, Outcome) {
+    let Ok(answer) = handle.order(asked, order, seen) else {
+        return sorry(&ReplyText::Busy, locale);
+    };
     match answer.await {
         Ok(Confirmed::Saved(Ok(done), _)) => (Answer::Reply(ui::done(&done, locale)), Outcome::Ok),
         Ok(Confirmed::Saved(Err(refusal), _) | Confirmed::NotSaved(Err(refusal), _)) => {
@@ -144,7 +184,9 @@ async fn confirm(handle: &GuildHandle, asked: Asked, order: Order, locale: Local
 }
 
 async fn show_of(handle: &GuildHandle, show: Show, locale: Locale) -> (Answer, Outcome) {
-    let Ok(view) = handle.view().await else { return sorry(&ReplyText::Busy, locale) };
+    let Ok(view) = handle.view().await else {
+        return sorry(&ReplyText::Busy, locale);
+    };
     let message = match show {
         Show::Queue { page } => ui::queue_page(&view, page, locale),
         Show::NowPlaying => ui::now_playing(&view, locale),
@@ -165,20 +207,35 @@ async fn button(
     locale: Locale,
     seen: Option<Seen>,
 ) -> (Answer, Outcome) {
-    let Ok(view) = handle.view().await else { return sorry(&ReplyText::Busy, locale) };
+    let Ok(view) = handle.view().await else {
+        return sorry(&ReplyText::Busy, locale);
+    };
     let order = match (action, action.order(asked.interaction)) {
-        (ComponentAction::Page { page }, _) => return (Answer::Update(ui::queue_page(&view, page, locale)), Outcome::Ok),
+        (ComponentAction::Page { page }, _) => {
+            return (Answer::Update(ui::queue_page(&view, page, locale)), Outcome::Ok);
+        }
         (ComponentAction::Queue { page }, _) => {
-            let page = Message { ephemeral: true, ..ui::queue_page(&view, page, locale) };
+            let page = Message {
+                ephemeral: true,
+                ..ui::queue_page(&view, page, locale)
+            };
             return (Answer::Reply(page), Outcome::Ok);
         }
         (_, Some(order)) => order,
-        (_, None) => return (Answer::Reply(ui::misread(&ParseError::StaleButton, locale)), Outcome::Refused),
+        (_, None) => {
+            return (
+                Answer::Reply(ui::misread(&ParseError::StaleButton, locale)),
+                Outcome::Refused,
+            );
+        }
     };
     let on_panel = message.is_some() && view.panel.map(|panel| panel.message) == message;
     if !on_panel && action != ComponentAction::Resume {
         // The buttons of an older message would act on another track than the one it shows.
-        return (Answer::Reply(ui::misread(&ParseError::StaleButton, locale)), Outcome::Refused);
+        return (
+            Answer::Reply(ui::misread(&ParseError::StaleButton, locale)),
+            Outcome::Refused,
+        );
     }
     let voice_channel = lookup::voice_of(guilds.around(), guild, asked.user).await;
     let Ok(answer) = handle.order(Asked { voice_channel, ..asked }, order, seen) else {

@@ -34,12 +34,24 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     /// Starts the nodes and their record.
-    pub(crate) async fn start(options: NodeOptions, clock: Clock, log: Log, switchboard: Switchboard) -> io::Result<(Self, Audio)> {
+    pub(crate) async fn start(
+        options: NodeOptions,
+        clock: Clock,
+        log: Log,
+        switchboard: Switchboard,
+    ) -> io::Result<(Self, Audio)> {
         let NodeOptions { listen, host, seed } = options;
         let audio = Audio::new(clock);
         let (names, listen): (Vec<_>, Vec<_>) = listen.into_iter().unzip();
-        let nodes = lavalink::Nodes::start(&names, listen, Some(host), clock, log, switchboard, audio.clone(), seed).await?;
-        Ok((Self { nodes, lasting: Mutex::default() }, audio))
+        let nodes =
+            lavalink::Nodes::start(&names, listen, Some(host), clock, log, switchboard, audio.clone(), seed).await?;
+        Ok((
+            Self {
+                nodes,
+                lasting: Mutex::default(),
+            },
+            audio,
+        ))
     }
 
     /// The nodes of the ready line.
@@ -56,13 +68,20 @@ impl Nodes {
     pub(crate) fn fault(&self, kind: &str, fault: &Value) -> Option<Result<(), String>> {
         let begun = self.nodes.fault(kind, fault)?;
         Some(begun.map(|end| {
-            self.lasting.lock().unwrap_or_else(PoisonError::into_inner).insert(key(kind, fault), end);
+            self.lasting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(key(kind, fault), end);
         }))
     }
 
     /// Ends a lasting fault that [`Nodes::fault`] began.
     pub(crate) fn end_fault(&self, kind: &str, fault: &Value) {
-        let end = self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(kind, fault));
+        let end = self
+            .lasting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key(kind, fault));
         if let Some(end) = end {
             end.end();
         }

@@ -1,18 +1,19 @@
 //! Whole behaviour, against the simulator, over real sockets and real processes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod gateway;
-mod rest;
-mod sim_lavalink;
-mod sim_discord;
-mod tidy;
 mod browser;
 mod demo_feed;
 mod demo_page;
+mod gateway;
+mod harness;
+mod health;
+mod lavalink_client;
 mod mongod;
+mod rest;
+mod restart;
+mod settings;
+mod sim_discord;
+mod sim_lavalink;
 mod skip;
 mod store;
-mod lavalink_client;
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod health;
-mod settings;
+mod tidy;

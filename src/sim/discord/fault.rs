@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::seam::Nodes;
 use super::ids::id_of;
 use super::payload;
 use super::session::{Out, Refusal};
-use super::super::seam::Nodes;
 use super::world::World;
 
 /// The kinds that are Discord's, as `POST /faults` names them.

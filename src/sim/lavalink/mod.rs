@@ -26,8 +26,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use catalogue::Catalogue;
-pub use fault::{FaultEnd, fault_kinds};
 use fault::Switches;
+pub use fault::{FaultEnd, fault_kinds};
 use node::Node;
 
 use super::audio::Audio;

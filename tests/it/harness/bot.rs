@@ -1,0 +1,186 @@
+//! The bot as a real process.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::wait::eventually;
+use super::world::World;
+
+/// How a bot is started; the same setup starts its successor on the same store.
+pub(crate) struct Setup {
+    env: BTreeMap<String, String>,
+    folder: Arc<TempDir>,
+}
+
+impl Setup {
+    /// On SQLite in a folder of its own, in the given world.
+    pub(crate) fn sqlite(world: &World) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let path: PathBuf = folder.path().join("segue.db");
+        Self::on(world, format!("sqlite:{}", path.display()), folder)
+    }
+
+    /// On any store.
+    pub(crate) fn store(world: &World, store: String) -> Self {
+        Self::on(world, store, Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn on(world: &World, store: String, folder: Arc<TempDir>) -> Self {
+        let ready = serde_json::to_value(&world.ready).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let node = |node: &Value| {
+            let with_password = text(&node["url"]).replacen("://", &format!("://:{}@", text(&node["password"])), 1);
+            format!("{}={with_password}", text(&node["name"]))
+        };
+        let nodes: Vec<String> = ready["lavalink"].as_array().unwrap().iter().map(node).collect();
+        let env = [
+            ("DISCORD_TOKEN", text(&ready["token"])),
+            ("SEGUE_DISCORD_API_URL", text(&ready["discord_api"])),
+            ("SEGUE_DISCORD_GATEWAY_URL", text(&ready["discord_gateway"])),
+            ("SEGUE_LAVALINK_NODES", nodes.join(",")),
+            ("SEGUE_STORE", store),
+            ("SEGUE_CLUSTER", "store".to_owned()),
+            ("SEGUE_HTTP_LISTEN", "127.0.0.1:0".to_owned()),
+            ("SEGUE_PEER_LISTEN", "127.0.0.1:0".to_owned()),
+            ("SEGUE_LOG_FORMAT", "json".to_owned()),
+            ("SEGUE_LOG", "info".to_owned()),
+        ];
+        Self {
+            env: env.map(|(key, value)| (key.to_owned(), value)).into(),
+            folder,
+        }
+    }
+
+    /// With a setting changed.
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
+        self.env.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The store's address.
+    pub(crate) fn address(&self) -> &str {
+        &self.env["SEGUE_STORE"]
+    }
+
+    /// Starts a bot and waits until it listens.
+    pub(crate) async fn start(&self) -> Bot {
+        let bot = self.spawn();
+        bot.logged("listening").await;
+        bot
+    }
+
+    /// Starts a bot and waits until its shards are ready.
+    pub(crate) async fn ready(&self) -> Bot {
+        let bot = self.start().await;
+        bot.logged("ready").await;
+        bot
+    }
+
+    /// Starts a bot.
+    pub(crate) fn spawn(&self) -> Bot {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_segue"))
+            .arg("run")
+            .env_clear()
+            .envs(&self.env)
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
+        #[expect(clippy::disallowed_methods, reason = "ends with the process whose lines it reads")]
+        let reader = tokio::spawn(async move {
+            let mut stderr = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = stderr.next_line().await {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().unwrap().push(value);
+            }
+        });
+        Bot { child, lines, reader }
+    }
+}
+
+/// A bot process; killed when dropped.
+pub(crate) struct Bot {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Bot {
+    /// Every line it logged so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line with this message.
+    pub(crate) async fn logged(&self, message: &str) -> Value {
+        eventually(&format!("the bot logs {message:?}"), || async {
+            let log = self.log();
+            log.iter().find(|line| line["message"] == message).cloned().ok_or(log)
+        })
+        .await
+    }
+
+    /// How many lines with this message there are.
+    pub(crate) fn count(&self, message: &str) -> usize {
+        self.log().iter().filter(|line| line["message"] == message).count()
+    }
+
+    /// `http://host:port` of its pages.
+    pub(crate) async fn http(&self) -> String {
+        let line = self.logged("listening").await;
+        format!("http://{}", line["http"].as_str().unwrap())
+    }
+
+    /// `GET` of one of its pages: status and text.
+    pub(crate) async fn page(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("{}{path}", self.http().await)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) async fn kill(mut self) -> Vec<Value> {
+        self.child.kill().await.unwrap();
+        self.end().await
+    }
+
+    /// SIGTERM; returns how it ended.
+    pub(crate) async fn terminate(mut self) -> (ExitStatus, Vec<Value>) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = timeout(Duration::from_secs(15), self.child.wait())
+            .await
+            .expect("the bot leaves in time")
+            .unwrap();
+        (status, self.end().await)
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, Vec<Value>) {
+        let status = timeout(Duration::from_secs(20), self.child.wait())
+            .await
+            .expect("the bot ends")
+            .unwrap();
+        (status, self.end().await)
+    }
+
+    async fn end(&mut self) -> Vec<Value> {
+        let reading = &mut self.reader;
+        drop(timeout(Duration::from_secs(2), reading).await);
+        self.log()
+    }
+}
