@@ -298,7 +298,7 @@ impl Driving {
             }
         }
         info!(shard = self.start.shard, resumed, "the gateway session is ready");
-        drop(ack.send(()));
+        let _ = ack.send(());
         self.guilds.broadcast(&Signal::ShardReady {
             resumed,
             session_id: session.id.clone(),
@@ -320,7 +320,7 @@ impl Driving {
                 {
                     warn!(%node, %error, "going on with a Lavalink session that is not stored");
                 }
-                drop(ack.send(()));
+                let _ = ack.send(());
             }
             NodeMessage::Guild { guild, event } => self.guilds.node(guild, event),
             NodeMessage::State { node, state } => {

@@ -15,13 +15,13 @@ use super::saving::{SaveDone, Saving};
 use super::{Confirmed, Mail, Surroundings};
 use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
-use crate::model::ids::{GuildId, MemberId, Rev};
+use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::order::{Asked, Order};
 use crate::player::{Call, Context, Effect, Input, Outcomes, Player};
-use crate::store::{Checkpoint, GuildRow};
+use crate::store::Checkpoint;
 
 /// An actor without anything to do ends after this; the store keeps the rest.
-const RETIRE: Duration = Duration::from_secs(60);
+const RETIRE: Duration = Duration::from_mins(1);
 /// Auto-save leaves a position alone that is stored within this, milliseconds.
 const DRIFT_MS: u64 = 250;
 
@@ -63,11 +63,11 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(around: Surroundings, row: &GuildRow, player: Player) -> Self {
+    pub(super) fn new(around: Surroundings, guild: GuildId, at: (Epoch, Rev), player: Player) -> Self {
         Self {
-            guild: row.id,
+            guild,
             player,
-            saving: Saving::new(row),
+            saving: Saving::new(at),
             panel: Panel::default(),
             jobs: JoinSet::new(),
             calls: VecDeque::new(),
@@ -230,7 +230,7 @@ impl Actor {
                 });
             }
             Effect::Show => self.panel.changed(),
-            Effect::Notice(notice) => self.notice(notice),
+            Effect::Notice(notice) => self.notice(&notice),
             Effect::Recovered(recovered) => {
                 outward::report(&self.around, self.guild, recovered);
             }
@@ -278,7 +278,7 @@ impl Actor {
             Done::Access(AccessDone { channel, result }) => {
                 self.step(Input::Access { channel, result });
             }
-            Done::Panel(done) => self.panel_done(done),
+            Done::Panel(done) => self.panel_done(&done),
             Done::Nothing => {}
         }
         (self.forget && !self.calling && self.calls.is_empty() && self.saving.is_idle()).then(|| self.forgotten())

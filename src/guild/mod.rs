@@ -221,11 +221,12 @@ impl Guilds {
             return handle;
         }
         let guild = row.id;
-        let player = Player::restore(guild, self.around.policy, row.snapshot.clone(), loaded);
+        let (epoch, rev) = (row.epoch, row.rev);
+        let player = Player::restore(guild, self.around.policy, row.snapshot, loaded);
         for node in self.around.nodes.iter() {
             node.register(guild);
         }
-        let actor = actor::Actor::new(self.around.clone(), &row, player);
+        let actor = actor::Actor::new(self.around.clone(), guild, (epoch, rev), player);
         actors.handles.insert(guild, handle.clone());
         actors.tasks.spawn(async move { (guild, actor.run(mail).await) });
         handle
@@ -342,7 +343,7 @@ impl Guilds {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed")
+                tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed");
             }
         }
     }

@@ -93,14 +93,14 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
 }
 
 impl Actor {
-    pub(super) fn notice(&mut self, notice: Notice) {
+    pub(super) fn notice(&mut self, notice: &Notice) {
         if let Notice::TrackFailed { .. } = notice {
             metering::track_failed(&self.around.metrics, self.player.node().map(ToString::to_string));
         }
         let view = self.player.view(crate::lifecycle::wall_ms());
         let Some(channel) = view.text_channel else { return };
         let locale = super::locale_of(&view.settings);
-        let message = ui::notice(&notice, locale);
+        let message = ui::notice(notice, locale);
         let (around, guild) = (self.around.clone(), self.guild);
         self.jobs.spawn(async move {
             if around.permit.check().is_ok()

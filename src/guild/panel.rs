@@ -13,7 +13,7 @@ use crate::ui;
 /// While playing, the position moves on this often.
 const REFRESH: Duration = Duration::from_secs(15);
 /// Changes within this are shown together.
-const GAP: Duration = Duration::from_millis(1_000);
+const GAP: Duration = Duration::from_secs(1);
 /// After Discord refused or did not answer.
 const BACKOFF: Duration = Duration::from_secs(10);
 
@@ -111,7 +111,7 @@ impl Actor {
         });
     }
 
-    pub(super) fn panel_done(&mut self, done: PanelDone) {
+    pub(super) fn panel_done(&mut self, done: &PanelDone) {
         let now = Instant::now();
         self.panel.busy = false;
         self.panel.not_before = Some(now + GAP);

@@ -13,7 +13,7 @@ use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::position::Anchor;
 use crate::model::view::View;
 use crate::player::{Dirty, Outcomes};
-use crate::store::{Checkpoint, GuildRow, GuildWrite, StoreError, Written};
+use crate::store::{Checkpoint, GuildWrite, StoreError, Written};
 use crate::telemetry::metrics::labels::Outcome;
 
 /// A person waits this long for the store before hearing "not saved yet".
@@ -31,14 +31,25 @@ pub(super) struct SaveDone {
 
 /// What waits for a write to be durable.
 enum Waits {
-    Person {
-        reply: oneshot::Sender<Confirmed>,
-        outcome: Outcomes,
-        view: Box<View>,
-        until: Instant,
-    },
+    Person(Box<Person>),
     Deferral(oneshot::Sender<()>),
-    Event(#[expect(dead_code, reason = "dropping it is what tells the gateway")] Seen),
+    /// Dropping it tells the gateway.
+    Event(Seen),
+}
+
+/// Somebody who asked for something.
+struct Person {
+    reply: oneshot::Sender<Confirmed>,
+    outcome: Outcomes,
+    view: Box<View>,
+    until: Instant,
+}
+
+impl Person {
+    fn hears(self: Box<Self>, how: impl FnOnce(Outcomes, Box<View>) -> Confirmed) {
+        // Whoever asked may have stopped waiting.
+        drop(self.reply.send(how(self.outcome, self.view)));
+    }
 }
 
 /// The state of one guild's saving.
@@ -55,10 +66,10 @@ pub(super) struct Saving {
 }
 
 impl Saving {
-    pub(super) fn new(row: &GuildRow) -> Self {
+    pub(super) fn new((epoch, rev): (Epoch, Rev)) -> Self {
         Self {
-            epoch: row.epoch,
-            rev: row.rev,
+            epoch,
+            rev,
             under_way: None,
             not_before: None,
             stored_anchor: None,
@@ -79,7 +90,7 @@ impl Saving {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let patience = self.waiting.iter().filter_map(|(_, waits)| match waits {
-            Waits::Person { until, .. } => Some(*until),
+            Waits::Person(person) => Some(person.until),
             Waits::Deferral(_) | Waits::Event(_) => None,
         });
         patience.chain(self.not_before).min()
@@ -100,12 +111,12 @@ impl Saving {
         let rev = if changed { self.coming() } else { self.rev };
         self.waiting.push((
             rev,
-            Waits::Person {
+            Waits::Person(Box::new(Person {
                 reply,
                 outcome,
                 view,
                 until: Instant::now() + PATIENCE,
-            },
+            })),
         ));
     }
 
@@ -156,24 +167,13 @@ impl Saving {
         for (rev, waits) in self.waiting.drain(..) {
             let done = durable.is_some_and(|durable| rev <= durable);
             match waits {
-                Waits::Person {
-                    reply, outcome, view, ..
-                } if done => {
-                    drop(reply.send(Confirmed::Saved(outcome, view)));
-                }
-                Waits::Person {
-                    reply,
-                    outcome,
-                    view,
-                    until,
-                } if until <= now => {
-                    drop(reply.send(Confirmed::NotSaved(outcome, view)));
-                }
+                Waits::Person(person) if done => person.hears(Confirmed::Saved),
+                Waits::Person(person) if person.until <= now => person.hears(Confirmed::NotSaved),
                 Waits::Deferral(stored) if done => {
-                    drop(stored.send(()));
+                    let _ = stored.send(());
                 }
                 Waits::Event(seen) if done => drop(seen),
-                waits @ (Waits::Person { .. } | Waits::Deferral(_) | Waits::Event(_)) => still.push((rev, waits)),
+                waits @ (Waits::Person(_) | Waits::Deferral(_) | Waits::Event(_)) => still.push((rev, waits)),
             }
         }
         self.waiting = still;

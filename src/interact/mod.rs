@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug, info_span, warn};
 use twilight_model::application::command::CommandOptionChoice;
+use twilight_model::application::interaction::InteractionType;
 use twilight_model::gateway::payload::incoming::InteractionCreate;
 
 pub use deferred::finish_pending;
@@ -58,11 +59,10 @@ pub async fn handle(guilds: Arc<Guilds>, interaction: Box<InteractionCreate>, se
     let request = match command::parse(&interaction) {
         Ok(request) => request,
         Err(error) => {
-            let answer = match interaction.kind {
-                twilight_model::application::interaction::InteractionType::ApplicationCommandAutocomplete => {
-                    Answer::Choices(Vec::new())
-                }
-                _ => Answer::Reply(ui::misread(&error, locale)),
+            let answer = if interaction.kind == InteractionType::ApplicationCommandAutocomplete {
+                Answer::Choices(Vec::new())
+            } else {
+                Answer::Reply(ui::misread(&error, locale))
             };
             say(discord, id, &token, answer).await;
             return;

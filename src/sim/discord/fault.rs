@@ -266,7 +266,7 @@ impl World {
             Some(read) => read?,
             None => match self.nodes.fault(&kind, body) {
                 Some(outcome) => outcome.map(|()| Fault::Node)?,
-                None => return Err(self.unknown_kind(&kind)),
+                None => return Err(Self::unknown_kind(&kind)),
             },
         };
         let for_ms = body["for_ms"].as_u64();
@@ -293,7 +293,7 @@ impl World {
         Ok(id)
     }
 
-    fn unknown_kind(&self, kind: &str) -> String {
+    fn unknown_kind(kind: &str) -> String {
         let mut known: Vec<&str> = KINDS.iter().copied().chain(Nodes::fault_kinds()).collect();
         known.sort_unstable();
         format!("no fault is called \"{kind}\"; there are: {}", known.join(", "))
