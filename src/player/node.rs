@@ -5,6 +5,7 @@ use crate::model::record::{LoopMode, PauseReason};
 use crate::model::signal::{EndReason, FromNode, NodeEvent, PlayerSeen};
 use crate::model::view::Notice;
 
+use super::recover::Recovery;
 use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
 
 /// After this many failed tracks in a row the player stops instead of running through the queue.
@@ -170,6 +171,10 @@ impl Player {
 
     pub(super) fn node_event(&mut self, from: FromNode, cx: &Context, effects: &mut Vec<Effect>) {
         if self.seat.node.as_ref() != Some(&from.node) {
+            // A node that was given up and came back still plays what was moved elsewhere.
+            if let NodeEvent::Ready { player: Some(_), .. } = from.event {
+                effects.push(Effect::Call(Call::Destroy { node: from.node }));
+            }
             return;
         }
         match from.event {
@@ -178,6 +183,8 @@ impl Player {
                 self.seat.open = false;
                 self.seat.lost_at = Some(at_ms);
             }
+            // 0: this process never heard of the node; what was loaded knows better.
+            NodeEvent::Gone { alive_until_ms: 0 } => self.node_gone(cx.now_ms, cx, effects),
             NodeEvent::Gone { alive_until_ms } => self.node_gone(alive_until_ms, cx, effects),
             NodeEvent::Update {
                 position_ms,
@@ -368,13 +375,15 @@ impl Player {
     }
 
     fn node_gone(&mut self, alive_until_ms: i64, cx: &Context, effects: &mut Vec<Effect>) {
-        let stopped = Context {
-            now_ms: alive_until_ms.min(cx.now_ms),
-            best_node: None,
-        };
         let was_playing = matches!(self.deck, Deck::Playing { .. } | Deck::Starting { .. });
-        self.recovery_node_gone(was_playing, stopped.now_ms, cx);
-        self.hold(&stopped);
+        let alive_until_ms = alive_until_ms.min(cx.now_ms);
+        self.recovery_node_gone(was_playing, alive_until_ms, cx);
+        // Heard until the node died, and known only until the owner before did.
+        let heard_until = self.recovery.as_ref().map_or(alive_until_ms, Recovery::alive_until_ms);
+        self.hold(&Context {
+            now_ms: heard_until.min(alive_until_ms),
+            best_node: None,
+        });
         if let Deck::Paused { held, .. } = &mut self.deck {
             *held = false;
         }

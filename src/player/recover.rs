@@ -122,6 +122,11 @@ impl Recovery {
         }
     }
 
+    /// No later position is certain, milliseconds since 1970.
+    pub(super) const fn alive_until_ms(&self) -> i64 {
+        self.loaded.alive_until_ms
+    }
+
     pub(super) fn deadline(&self) -> Option<i64> {
         match self.stage {
             Stage::Judging => [self.guild_by, self.not_before].into_iter().flatten().min(),
