@@ -183,9 +183,10 @@ async fn incarnation(ground: &Ground, stop: &CancellationToken) -> Result<Ended,
     let sqlite = store.describe().starts_with("sqlite");
     let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
     let fence = || claim::fence_proven(store, &member.id, proof);
-    if retry("look for dead members", stop, fence).await?.is_none() {
+    let Some(members) = retry("look for dead members", stop, fence).await? else {
         return Ok(Ended::Stopped);
-    }
+    };
+    store.set_write_schema(store::schema::writable(&members));
     let process = &Arc::new(process_of(ground, &member)?);
     let Some(identity) = identity::learn(process, stop).await? else {
         return Ok(Ended::Stopped);

@@ -27,10 +27,6 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run only the simulated Discord and Lavalink, with their control API
     Sim(SimArgs),
-    /// Show members, shards, guilds and recent recoveries from the store
-    Status(StatusArgs),
-    /// Let a quarantined guild go
-    Release(ReleaseArgs),
     /// Check the token, the store and the Lavalink nodes, and say what to do
     Doctor(Flags),
     /// Show the effective settings and where each came from; secrets are masked
@@ -93,27 +89,6 @@ impl SimArgs {
         let names = self.nodes.split(',').map(str::trim).filter(|name| !name.is_empty());
         names.map(str::to_owned).collect()
     }
-}
-
-/// `segue status`.
-#[derive(Clone, Debug, Args)]
-pub struct StatusArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Settings.
-    #[command(flatten)]
-    pub flags: Flags,
-}
-
-/// `segue release`.
-#[derive(Clone, Debug, Args)]
-pub struct ReleaseArgs {
-    /// The guild's id
-    pub guild: u64,
-    /// Settings.
-    #[command(flatten)]
-    pub flags: Flags,
 }
 
 /// `segue config`.

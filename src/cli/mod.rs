@@ -85,14 +85,6 @@ async fn perform(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         }
         Command::Demo(args) => Box::pin(wire::demo(args, out)).await,
         Command::Sim(args) => Box::pin(wire::sim(args, out)).await,
-        Command::Status(args) => match settings(&args.flags, Need::Nothing, out) {
-            Some(settings) => wire::status(&settings.store, args.json, out).await,
-            None => Ok(Exit::BadSettings),
-        },
-        Command::Release(args) => match settings(&args.flags, Need::Nothing, out) {
-            Some(settings) => wire::release(&settings.store, args.guild, out).await,
-            None => Ok(Exit::BadSettings),
-        },
         Command::Doctor(flags) => match settings(&flags, Need::Everything, out) {
             Some(settings) => Box::pin(doctor(&settings, out)).await,
             None => Ok(Exit::BadSettings),

@@ -9,7 +9,7 @@ use super::args::{DemoArgs, SimArgs};
 use super::exit::Exit;
 use super::{Failure, Out};
 use crate::app::{self, RunError};
-use crate::config::{Settings, StoreAddress};
+use crate::config::Settings;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::{demo, sim};
@@ -98,18 +98,4 @@ async fn until_signal<T>(work: impl Future<Output = T>, stop: &CancellationToken
         }
     }
     work.await
-}
-
-/// Prints what the store knows of the cluster.
-pub(super) async fn status(_store: &StoreAddress, _json: bool, _out: &Out) -> Result<Exit, Failure> {
-    absent("status").await
-}
-
-/// Lets a quarantined guild go.
-pub(super) async fn release(_store: &StoreAddress, _guild: u64, _out: &Out) -> Result<Exit, Failure> {
-    absent("release").await
-}
-
-async fn absent(command: &'static str) -> Result<Exit, Failure> {
-    std::future::ready(Err(Failure(format!("this build has no `segue {command}`")))).await
 }
