@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod demo;
 pub mod discord;
+pub mod doctor;
 pub mod gateway;
 pub mod guild;
 pub mod interact;

@@ -1,6 +1,8 @@
-//! Readiness as handles that are dropped, and the phases of a shutdown.
+//! Readiness as handles that are dropped, authority that is asked at the act, and the clock.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::time::Instant;
 
 /// What still keeps the process from being ready; `/readyz?verbose` lists it.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +63,31 @@ impl Drop for Waiting {
         let mut held = self.readiness.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.reasons.retain(|(key, _)| *key != self.key);
     }
+}
+
+/// This member may not act outwards at this moment: it could not renew in time, or it was fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this member has no authority to act")]
+pub struct NoAuthority;
+
+/// Asked at every outward act, never remembered.
+pub trait Authority: Send + Sync + std::fmt::Debug {
+    /// `Ok` while this member may act for the shard or guild it was given for.
+    fn check(&self) -> Result<(), NoAuthority>;
+}
+
+/// Wall-clock milliseconds since 1970 that never run backwards within the process: read once, then carried on by the
+/// monotonic clock.
+pub fn wall_ms() -> i64 {
+    static START: OnceLock<(i64, Instant)> = OnceLock::new();
+    let (wall, instant) = START.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        let since_1970 = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        (i64::try_from(since_1970.as_millis()).unwrap_or(0), Instant::now())
+    });
+    wall + i64::try_from(instant.elapsed().as_millis()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,1 +1,327 @@
-//! (to be written)
+//! One actor per active guild: mail goes in, the player decides, effects go out.
+
+mod actor;
+mod calls;
+mod metering;
+pub(crate) mod outward;
+mod panel;
+mod saving;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tracing::warn;
+
+pub use actor::Ended;
+
+use crate::discord::Discord;
+use crate::gateway::{Seen, ShardHandle};
+use crate::lavalink::Node;
+use crate::lifecycle::Authority;
+use crate::model::ids::{ApplicationId, GuildId, InteractionId, MemberId, UserId};
+use crate::model::order::{Asked, Order};
+use crate::model::record::{GuildSettings, PendingRecord};
+use crate::model::signal::{FromNode, Signal};
+use crate::model::view::View;
+use crate::player::{Loaded, Outcomes, Player, Policy, Recovered};
+use crate::store::{Checkpoint, GuildRow, SharedStore, StoreError};
+use crate::telemetry::metrics::Metrics;
+use crate::ui;
+
+/// Mail that may wait for one guild. A person's order beyond it is refused; 256 events are more than any second brings.
+const MAILBOX: usize = 256;
+
+/// What every guild of one shard shares.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The shard's number.
+    pub shard: u32,
+    /// This member.
+    pub member: MemberId,
+    /// Asked at every outward act.
+    pub permit: Arc<dyn Authority>,
+    /// Where snapshots go.
+    pub store: SharedStore,
+    /// REST.
+    pub discord: Discord,
+    /// The bot's application.
+    pub application: ApplicationId,
+    /// The bot itself.
+    pub bot: UserId,
+    /// Op 4 and the voice cache.
+    pub gateway: ShardHandle,
+    /// This shard's Lavalink sessions.
+    pub nodes: Arc<[Node]>,
+    /// What the operator chose.
+    pub policy: Policy,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Hears of every recovery that ended.
+    pub recoveries: mpsc::Sender<(GuildId, Recovered)>,
+    /// Guilds of the shard that play now.
+    pub playing: Arc<AtomicI64>,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Confirmed {
+    /// Durable; this is what it did, and how the player looks now.
+    Saved(Outcomes, Box<View>),
+    /// Done, but the store does not answer: not confirmed.
+    NotSaved(Outcomes, Box<View>),
+    /// This process may not act for the guild now.
+    NoAuthority,
+}
+
+/// The language of what nobody asked for.
+fn locale_of(settings: &GuildSettings) -> ui::Locale {
+    settings.language.as_deref().map_or(ui::Locale::En, ui::Locale::from_discord)
+}
+
+/// Mail for a guild.
+pub(crate) enum Mail {
+    Order { asked: Asked, order: Order, reply: oneshot::Sender<Confirmed>, seen: Option<Seen> },
+    Defer { pending: PendingRecord, stored: oneshot::Sender<()> },
+    Undefer(InteractionId),
+    Signal(Signal, Option<Seen>),
+    Node(FromNode),
+    NodesChanged,
+    View(oneshot::Sender<View>),
+    Checkpoint(oneshot::Sender<Option<Checkpoint>>),
+    CheckpointFailed,
+    Lost,
+    Stop,
+}
+
+/// Where a guild's mail is put.
+#[derive(Clone)]
+pub struct GuildHandle {
+    mailbox: mpsc::Sender<Mail>,
+}
+
+/// The guild takes no more mail, or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the guild is too busy")]
+pub struct Busy;
+
+impl GuildHandle {
+    /// Hands an order in; the answer comes when it is durable.
+    pub fn order(&self, asked: Asked, order: Order, seen: Option<Seen>) -> Result<oneshot::Receiver<Confirmed>, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.try_send(Mail::Order { asked, order, reply, seen }).map_err(|_| Busy)?;
+        Ok(answer)
+    }
+
+    /// Stores a deferral; the receiver fires when it is durable.
+    pub fn defer(&self, pending: PendingRecord) -> Result<oneshot::Receiver<()>, Busy> {
+        let (stored, done) = oneshot::channel();
+        self.mailbox.try_send(Mail::Defer { pending, stored }).map_err(|_| Busy)?;
+        Ok(done)
+    }
+
+    /// The deferral was answered.
+    pub fn undefer(&self, id: InteractionId) {
+        self.put(Mail::Undefer(id));
+    }
+
+    /// What people may see now.
+    pub async fn view(&self) -> Result<View, Busy> {
+        let (answer, view) = oneshot::channel();
+        self.mailbox.try_send(Mail::View(answer)).map_err(|_| Busy)?;
+        view.await.map_err(|_| Busy)
+    }
+
+    fn put(&self, mail: Mail) {
+        if self.mailbox.try_send(mail).is_err() {
+            warn!("a guild's mailbox is full; an event was dropped");
+        }
+    }
+}
+
+/// The guilds of one shard that have an actor.
+pub struct Guilds {
+    around: Surroundings,
+    /// Who owned the shard before: its guilds may still carry that name.
+    previous: Option<MemberId>,
+    actors: Mutex<Actors>,
+}
+
+#[derive(Default)]
+struct Actors {
+    handles: HashMap<GuildId, GuildHandle>,
+    tasks: JoinSet<(GuildId, Ended)>,
+    closed: bool,
+}
+
+impl Guilds {
+    /// None yet.
+    pub fn new(around: Surroundings, previous: Option<MemberId>) -> Arc<Self> {
+        Arc::new(Self { around, previous, actors: Mutex::default() })
+    }
+
+    /// What the guilds share.
+    pub const fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
+    /// The actor of a guild, if it has one.
+    pub fn get(&self, guild: GuildId) -> Option<GuildHandle> {
+        self.lock().handles.get(&guild).cloned()
+    }
+
+    /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member owns it.
+    pub async fn open(&self, guild: GuildId) -> Result<Option<GuildHandle>, StoreError> {
+        if let Some(handle) = self.get(guild) {
+            return Ok(Some(handle));
+        }
+        let around = &self.around;
+        let row = around.store.claim_guild(guild, around.shard, self.previous.as_ref(), &around.member).await?;
+        Ok(row.map(|row| self.start(row, None)))
+    }
+
+    /// Starts an actor on a row that was taken. With `loaded` it recovers.
+    pub fn start(&self, row: GuildRow, loaded: Option<Loaded>) -> GuildHandle {
+        let mut actors = self.lock();
+        if let Some(handle) = actors.handles.get(&row.id) {
+            return handle.clone();
+        }
+        let (mailbox, mail) = mpsc::channel(MAILBOX);
+        let handle = GuildHandle { mailbox };
+        if actors.closed {
+            return handle;
+        }
+        let guild = row.id;
+        let player = Player::restore(guild, self.around.policy, row.snapshot.clone(), loaded);
+        for node in self.around.nodes.iter() {
+            node.register(guild);
+        }
+        let actor = actor::Actor::new(self.around.clone(), &row, player);
+        actors.handles.insert(guild, handle.clone());
+        actors.tasks.spawn(async move { (guild, actor.run(mail).await) });
+        handle
+    }
+
+    /// A signal of Discord's gateway. A guild without an actor needs none, except to be forgotten.
+    pub async fn signal(&self, guild: GuildId, signal: Signal, seen: Seen) {
+        if let Some(handle) = self.get(guild) {
+            handle.put(Mail::Signal(signal, Some(seen)));
+        } else if signal == Signal::GuildRemoved
+            && let Ok(Some(handle)) = self.open(guild).await
+        {
+            handle.put(Mail::Signal(signal, Some(seen)));
+        }
+    }
+
+    /// To every actor.
+    pub fn broadcast(&self, signal: &Signal) {
+        for handle in self.lock().handles.values() {
+            handle.put(Mail::Signal(signal.clone(), None));
+        }
+    }
+
+    /// An event of a node.
+    pub fn node(&self, guild: GuildId, from: FromNode) {
+        if let Some(handle) = self.get(guild) {
+            handle.put(Mail::Node(from));
+        }
+    }
+
+    /// A node became usable or unusable.
+    pub fn nodes_changed(&self) {
+        for handle in self.lock().handles.values() {
+            handle.put(Mail::NodesChanged);
+        }
+    }
+
+    /// How many play now.
+    pub fn playing(&self) -> i64 {
+        self.around.playing.load(Ordering::Relaxed)
+    }
+
+    /// What the next auto-save round has to write.
+    pub async fn checkpoints(&self) -> Vec<Checkpoint> {
+        let asked: Vec<_> = {
+            let actors = self.lock();
+            let ask = |handle: &GuildHandle| {
+                let (answer, checkpoint) = oneshot::channel();
+                handle.mailbox.try_send(Mail::Checkpoint(answer)).ok().map(|()| checkpoint)
+            };
+            actors.handles.values().filter_map(ask).collect()
+        };
+        let mut batch = Vec::new();
+        for checkpoint in asked {
+            batch.extend(checkpoint.await.ok().flatten());
+        }
+        batch
+    }
+
+    /// What became of a round: `lost` guilds are driven no more; a failed batch is written again next time.
+    pub fn checkpointed(&self, batch: &[Checkpoint], outcome: Result<&[GuildId], ()>) {
+        let actors = self.lock();
+        for checkpoint in batch {
+            let Some(handle) = actors.handles.get(&checkpoint.id) else { continue };
+            match outcome {
+                Ok(lost) if lost.contains(&checkpoint.id) => handle.put(Mail::Lost),
+                Ok(_) => {}
+                Err(()) => handle.put(Mail::CheckpointFailed),
+            }
+        }
+    }
+
+    /// The views of all actors, for the status page.
+    pub async fn views(&self) -> Vec<(GuildId, View)> {
+        let handles: Vec<_> = self.lock().handles.iter().map(|(id, handle)| (*id, handle.clone())).collect();
+        let mut views = Vec::with_capacity(handles.len());
+        for (id, handle) in handles {
+            if let Ok(view) = handle.view().await {
+                views.push((id, view));
+            }
+        }
+        views
+    }
+
+    /// Waits for an actor to end and forgets it. Never returns while there is none.
+    pub async fn reap(&self) {
+        let ended = std::future::poll_fn(|cx| {
+            let mut actors = self.lock();
+            match actors.tasks.poll_join_next(cx) {
+                std::task::Poll::Ready(Some(ended)) => std::task::Poll::Ready(ended),
+                std::task::Poll::Ready(None) | std::task::Poll::Pending => std::task::Poll::Pending,
+            }
+        })
+        .await;
+        match ended {
+            Ok((guild, ended)) => {
+                self.lock().handles.remove(&guild);
+                for node in self.around.nodes.iter() {
+                    node.unregister(guild);
+                }
+                if ended == Ended::Lost {
+                    warn!(%guild, "another member owns the guild now");
+                }
+            }
+            Err(error) => tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed"),
+        }
+    }
+
+    /// Every actor saves where it is and ends. Nothing is left and no player is deleted.
+    pub async fn stop(&self) {
+        let mut tasks = {
+            let mut actors = self.lock();
+            actors.closed = true;
+            for handle in actors.handles.values() {
+                handle.put(Mail::Stop);
+            }
+            actors.handles.clear();
+            std::mem::take(&mut actors.tasks)
+        };
+        while tasks.join_next().await.is_some() {}
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Actors> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -107,7 +107,7 @@ pub enum NodeEvent {
     },
     /// The node was given up (cannot be reached, or its sessions are gone).
     Gone {
-        /// Until when the node was last known to play, milliseconds since 1970.
+        /// Until when the node was last known to play, milliseconds since 1970; 0 if this process never heard of it.
         alive_until_ms: i64,
     },
     /// Periodic, and after play, seek, filter and voice changes.

@@ -56,6 +56,16 @@ impl Switchboard {
             .insert(guild, minted);
     }
 
+    /// The credentials of a guild that hold now.
+    pub fn minted(&self, guild: u64) -> Option<Minted> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .minted
+            .get(&guild)
+            .cloned()
+    }
+
     /// Discord: the guild's voice connection ends (kick, move, session gone); every link is closed with `code`, and
     /// with `forget` the credentials are void.
     pub fn close(&self, guild: u64, code: u16, forget: bool) {

@@ -10,8 +10,16 @@
 //! Every mutating call is durable (majority, journaled) when it returns `Ok`. [`StoreError::Unknown`] means that the
 //! write may or may not have happened; [`Store::write_guild`] re-reads and resolves that itself wherever it can.
 
+pub mod mongo;
+mod open;
+pub mod origin;
+mod row;
+pub mod schema;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -19,6 +27,15 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName, Rev};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists, Snapshot};
+
+pub use open::open;
+
+/// Every call answers within this time (`seal` and `release_shard`: every batch of their guilds).
+pub const OPERATION_DEADLINE: Duration = Duration::from_millis(1_500);
+/// Most checkpoints that travel in one batch.
+pub const CHECKPOINT_BATCH: usize = 1_000;
+/// Final members are kept this long, for people.
+pub(crate) const FINAL_KEPT_MS: i64 = 24 * 3_600 * 1_000;
 
 /// A store, shared by everyone in the process.
 pub type SharedStore = Arc<dyn Store>;
@@ -243,7 +260,8 @@ pub enum Written {
     Stale,
 }
 
-/// The periodic auto-save of one guild: only the deck's anchor moves. Same conditions as a write, but `rev` stays.
+/// The periodic auto-save of one guild: only the anchor of a playing deck moves. Applied only while `owner`, `epoch` and
+/// `rev` are exactly what is stored and no later anchor is; a deck that does not play stays as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The guild.
@@ -265,6 +283,9 @@ pub struct Checkpoint {
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// What is behind it, for people: `sqlite:/var/lib/segue.db`, `mongodb://host/segue`. Never a password.
     fn describe(&self) -> String;
+    /// The schema to write snapshots in, clamped to what this binary knows: the oldest that any live member reads
+    /// ([`schema::writable`]). Until it is called, the newest.
+    fn set_write_schema(&self, schema: u32);
     /// Answers when the store can be read and written within its operation deadline (1.5 s).
     async fn ping(&self) -> Result<(), StoreError>;
     /// The store's clock, milliseconds since 1970.
@@ -284,6 +305,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// All shards that were ever claimed.
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError>;
     /// Compare-and-set of the owner: from `previous` (exactly) to `me`, epoch + 1. `None` when somebody was faster.
+    /// Idempotent for its owner: a second call returns the row as it is.
     async fn claim_shard(
         &self,
         id: u32,
@@ -307,14 +329,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         node: &NodeName,
         session: Option<&str>,
     ) -> Result<bool, StoreError>;
-    /// Gives a shard and all its guilds up: owner becomes none.
+    /// Gives all guilds of a shard up, then the shard: owner becomes none. Idempotent; `false` when somebody else owns it.
     async fn release_shard(&self, id: u32, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError>;
 
-    /// Takes every guild of a shard that `previous` (or nobody) owns: owner `me`, epoch + 1. Returns the active ones,
-    /// soonest track end first. One that cannot be read is left out and named in the error list.
+    /// Takes every guild of a shard that `previous`, nobody, or a fenced or gone member owns: owner `me`, epoch + 1.
+    /// Returns the active ones (also those that were taken before), soonest track end first. One that cannot be read is
+    /// left out and named in the error list. Idempotent.
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError>;
-    /// Takes one guild when an event for it arrives first; creates the document if there is none. `None` when a live
-    /// member that is not `previous` owns it. Idempotent for its owner.
+    /// Takes one guild when an event for it arrives first; creates the document (epoch 1) if there is none. `None` when a
+    /// member that is not `previous`, fenced or gone owns it. Idempotent for its owner.
     async fn claim_guild(
         &self,
         id: GuildId,
@@ -324,7 +347,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<Option<GuildRow>, StoreError>;
     /// Reads one guild without taking it.
     async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError>;
-    /// Writes one guild. Re-reads when the outcome is unknown.
+    /// Writes one guild. Re-reads when the outcome is unknown; the same write may be tried again after an error. A record
+    /// of a newer schema is never overwritten ([`StoreError::Unreadable`]).
     async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError>;
     /// Auto-saves many guilds in one batch (split only above 1,000 entries or 8 MB). Returns those that are lost.
     async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError>;

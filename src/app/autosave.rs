@@ -1,0 +1,63 @@
+//! The periodic auto-save: one batch a round, whatever the number of players.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{Process, RunError, metering};
+use crate::app::shard::SharedGuilds;
+use crate::telemetry::metrics::labels::Outcome;
+
+pub(super) fn start(
+    process: &Arc<Process>,
+    shards: Vec<SharedGuilds>,
+    tasks: &mut JoinSet<Result<(), RunError>>,
+    stop: &CancellationToken,
+) {
+    let (process, stop) = (Arc::clone(process), stop.clone());
+    tasks.spawn(async move {
+        let mut rounds = interval(process.settings.autosave_interval);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = rounds.tick() => round(&process, &shards).await,
+            }
+        }
+    });
+}
+
+async fn round(process: &Process, shards: &[SharedGuilds]) {
+    let began = Instant::now();
+    let (mut batch, mut players) = (Vec::new(), 0);
+    for shard in shards {
+        if let Some(guilds) = shard.get() {
+            players += guilds.playing();
+            batch.extend(guilds.checkpoints().await);
+        }
+    }
+    if batch.is_empty() {
+        debug!(players, "nothing to auto-save");
+        return;
+    }
+    let result = process.store.checkpoint(&batch).await;
+    let took = began.elapsed();
+    for guilds in shards.iter().filter_map(SharedGuilds::get) {
+        guilds.checkpointed(&batch, result.as_deref().map_err(|_| ()));
+    }
+    match result {
+        Ok(lost) => {
+            let written = batch.len() - lost.len();
+            metering::autosaved(&process.metrics, Outcome::Ok, written, took);
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            info!(players, written, took_ms, "auto-saved");
+        }
+        Err(error) => {
+            metering::autosaved(&process.metrics, Outcome::Error, 0, took);
+            warn!(%error, players, "auto-save failed; the next round tries again");
+        }
+    }
+}

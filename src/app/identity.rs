@@ -1,0 +1,145 @@
+//! Who the bot is and how many shards it has. Learned once and remembered in the store, so that a restart need not ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Process, RunError, retry};
+use crate::command::{registration, registration_hash};
+use crate::config::Shards;
+use crate::discord::DiscordError;
+use crate::gateway::session::token_hash;
+use crate::lifecycle::wall_ms;
+use crate::model::ids::{ApplicationId, UserId};
+
+/// What was learned is asked again after this, milliseconds.
+const FRESH_MS: i64 = 24 * 3_600 * 1_000;
+const META: &str = "identity";
+const META_COMMANDS: &str = "commands";
+
+/// Who the bot is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its user.
+    pub user: UserId,
+    /// Its application.
+    pub application: ApplicationId,
+    /// Where IDENTIFY goes.
+    pub gateway_url: String,
+    /// Shards to run.
+    pub shards: u32,
+    /// Shards that may IDENTIFY at a time.
+    pub max_concurrency: u32,
+    /// IDENTIFYs a day, and those left when this was learned.
+    pub starts: u32,
+    /// See `starts`.
+    pub starts_left: u32,
+    /// Of which token this was learned, hashed.
+    token_hash: String,
+    /// When, milliseconds since 1970.
+    learned_ms: i64,
+}
+
+/// From the store if it is fresh and of this token, else from Discord. `None`: stopped meanwhile.
+pub(super) async fn learn(process: &Process, stop: &CancellationToken) -> Result<Option<Identity>, RunError> {
+    let hash = token_hash(&process.settings.discord_token);
+    let Some(stored) = retry("read what is known of the bot", stop, || process.store.meta(META)).await? else { return Ok(None) };
+    let known = stored.clone().and_then(|value| serde_json::from_value::<Identity>(value).ok());
+    let fresh = known.filter(|known| known.token_hash == hash && (0..FRESH_MS).contains(&(wall_ms() - known.learned_ms)));
+    let identity = match fresh {
+        Some(known) => known,
+        None => {
+            let Some(asked) = ask(process, hash, stop).await? else { return Ok(None) };
+            let value = serde_json::to_value(&asked).map_err(anyhow::Error::from)?;
+            let put = || process.store.put_meta(META, stored.as_ref(), &value);
+            if retry("remember who the bot is", stop, put).await?.is_none() {
+                return Ok(None);
+            }
+            asked
+        }
+    };
+    Ok(Some(adjusted(process, identity)))
+}
+
+fn adjusted(process: &Process, mut identity: Identity) -> Identity {
+    if let Shards::Count(count) = process.settings.shards {
+        identity.shards = count;
+    }
+    if let Some(url) = &process.settings.discord_gateway_url {
+        identity.gateway_url.clone_from(url);
+    }
+    identity
+}
+
+async fn ask(process: &Process, token_hash: String, stop: &CancellationToken) -> Result<Option<Identity>, RunError> {
+    let mut wait = Duration::from_millis(500);
+    loop {
+        match once(process, token_hash.clone()).await {
+            Ok(identity) => return Ok(Some(identity)),
+            Err(DiscordError::TokenRefused) => return Err(RunError::TokenRefused),
+            Err(error) => warn!(%error, "Discord does not say who the bot is; asking again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(30)),
+        }
+    }
+}
+
+async fn once(process: &Process, token_hash: String) -> Result<Identity, DiscordError> {
+    let discord = &process.discord;
+    let (user, application, gateway) = tokio::try_join!(discord.bot_user(), discord.application_id(), discord.gateway())?;
+    Ok(Identity {
+        user: user.id,
+        application,
+        gateway_url: gateway.url,
+        shards: gateway.shards.max(1),
+        max_concurrency: u32::from(gateway.session_start_limit.max_concurrency).max(1),
+        starts: u32::try_from(gateway.session_start_limit.total).unwrap_or(u32::MAX),
+        starts_left: u32::try_from(gateway.session_start_limit.remaining).unwrap_or(u32::MAX),
+        token_hash,
+        learned_ms: wall_ms(),
+    })
+}
+
+/// Registers the slash commands if they are not the ones that were registered last.
+pub(super) fn register_commands(
+    process: &Arc<Process>,
+    identity: &Identity,
+    tasks: &mut JoinSet<Result<(), RunError>>,
+    stop: &CancellationToken,
+) {
+    let (process, application, stop) = (Arc::clone(process), identity.application, stop.clone());
+    let wanted = serde_json::json!({ "application": application.to_string(), "hash": registration_hash() });
+    tasks.spawn(async move {
+        let work = async {
+            let mut wait = Duration::from_millis(500);
+            loop {
+                match process.store.meta(META_COMMANDS).await {
+                    Ok(Some(known)) if known == wanted => return,
+                    Ok(known) => match process.discord.register_commands(application, &registration()).await {
+                        Ok(()) => {
+                            info!("slash commands registered");
+                            if process.store.put_meta(META_COMMANDS, known.as_ref(), &wanted).await.is_ok() {
+                                return;
+                            }
+                        }
+                        Err(error) => warn!(%error, "slash commands could not be registered; trying again"),
+                    },
+                    Err(error) => warn!(%error, "cannot read which commands are registered; trying again"),
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(60));
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,171 @@
+//! What can be written after `segue`.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::flags::Flags;
+
+/// A self-hosted Discord music bot that does not stop when its pods do.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "segue", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `run` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings for `run`.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run one replica of the bot (the default)
+    Run(Flags),
+    /// Run a cluster on this machine with a simulated Discord and Lavalink, and a page to watch and break it
+    Demo(DemoArgs),
+    /// Run only the simulated Discord and Lavalink, with their control API
+    Sim(SimArgs),
+    /// Show members, shards, guilds and recent recoveries from the store
+    Status(StatusArgs),
+    /// Let a quarantined guild go
+    Release(ReleaseArgs),
+    /// Check the token, the store and the Lavalink nodes, and say what to do
+    Doctor(Flags),
+    /// Show the effective settings and where each came from; secrets are masked
+    Config(ConfigArgs),
+    /// Ask the replica on this machine whether it is alive
+    Healthcheck(Flags),
+    /// List every metric
+    MetricsCatalog(CatalogArgs),
+}
+
+/// `segue demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// How many replicas, each a process
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=26))]
+    pub replicas: u32,
+    /// How many guilds that play
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub guilds: u32,
+    /// Where the replicas keep state; a file in a temporary folder unless given
+    #[arg(long)]
+    pub store: Option<String>,
+    /// Print one JSON line once all guilds play, instead of text for people
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `segue sim`.
+#[derive(Clone, Debug, Args)]
+pub struct SimArgs {
+    /// How many guilds there are at first
+    #[arg(long, default_value_t = 1)]
+    pub guilds: u32,
+    /// How many shards Discord recommends
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub shards: u32,
+    /// How many shards may identify in one window of 5 s
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_concurrency: u32,
+    /// Names of the Lavalink nodes, commas between; may be empty
+    #[arg(long, default_value = "a,b")]
+    pub nodes: String,
+    /// Where the random source starts
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Discord's address; control is on the next port, then the nodes; with port 0 all are free ones
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// The host that addresses are told with, when others reach it by another name
+    #[arg(long)]
+    pub advertise: Option<String>,
+    /// What voice server updates name, HOST:PORT, for a real Lavalink with a voice server of yours
+    #[arg(long, value_name = "HOST:PORT")]
+    pub voice_endpoint: Option<String>,
+}
+
+impl SimArgs {
+    /// The nodes' names in order.
+    pub fn node_names(&self) -> Vec<String> {
+        let names = self.nodes.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
+    }
+}
+
+/// `segue status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue release`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The guild's id
+    pub guild: u64,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue config`.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue metrics-catalog`.
+#[derive(Clone, Debug, Args)]
+pub struct CatalogArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_has_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_means_run_with_its_flags() {
+        let cli = Cli::try_parse_from(["segue", "--store", "sqlite:a.db"]).unwrap();
+        assert!(cli.command.is_none());
+        let cli = Cli::try_parse_from(["segue", "run", "--store", "sqlite:a.db"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Run(_))));
+    }
+
+    #[test]
+    fn no_flag_takes_the_token_itself() {
+        assert!(Cli::try_parse_from(["segue", "run", "--discord-token", "x"]).is_err());
+        assert!(Cli::try_parse_from(["segue", "run", "--discord-token-file", "x"]).is_ok());
+    }
+
+    #[test]
+    fn the_simulator_may_have_no_nodes() {
+        let cli = Cli::try_parse_from(["segue", "sim", "--nodes", ""]).unwrap();
+        let Some(Command::Sim(sim)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert!(sim.node_names().is_empty());
+    }
+}

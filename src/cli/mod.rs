@@ -1,0 +1,128 @@
+//! The command line: reads it, reads the settings, builds the runtime, ends with the right code.
+
+pub mod args;
+pub mod exit;
+mod wire;
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::config::flags::Flags;
+use crate::config::{self, Effective, Need, Settings, show};
+use args::{Cli, Command};
+use exit::Exit;
+
+/// How long threads that are still busy may keep the process after all is said.
+const LAST_WAIT: Duration = Duration::from_millis(200);
+
+/// Why a command failed, for people.
+#[derive(Debug)]
+struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The standard output and error. A reader that went away is nobody's failure.
+struct Out;
+
+impl Out {
+    fn line(&self, text: impl fmt::Display) {
+        let Self = self;
+        writeln!(std::io::stdout(), "{text}").ok();
+    }
+
+    fn complain(&self, text: impl fmt::Display) {
+        let Self = self;
+        writeln!(std::io::stderr(), "{text}").ok();
+    }
+}
+
+/// Everything that `segue` does; the caller has chosen the crypto provider.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Out;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.complain(format_args!("segue: cannot start threads: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    let ended = runtime.block_on(Box::pin(perform(cli, &out)));
+    runtime.shutdown_timeout(LAST_WAIT);
+    let exit = ended.unwrap_or_else(|failure| {
+        out.complain(format_args!("segue: {failure}"));
+        Exit::Failed
+    });
+    exit.into()
+}
+
+async fn perform(cli: Cli, out: &Out) -> Result<Exit, Failure> {
+    match cli.command.unwrap_or(Command::Run(cli.flags)) {
+        Command::Run(flags) => match settings(&flags, Need::Everything, out) {
+            Some(settings) => Box::pin(wire::run(settings)).await,
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Demo(args) => Box::pin(wire::demo(args, out)).await,
+        Command::Sim(args) => Box::pin(wire::sim(args, out)).await,
+        Command::Status(args) => match settings(&args.flags, Need::Nothing, out) {
+            Some(settings) => wire::status(&settings, args.json, out).await,
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Release(args) => match settings(&args.flags, Need::Nothing, out) {
+            Some(settings) => wire::release(&settings, args.guild, out).await,
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Doctor(_) | Command::Healthcheck(_) | Command::MetricsCatalog(_) => {
+            Err(Failure("this build lacks it".to_owned()))
+        }
+        Command::Config(args) => Ok(show_settings(&args, out)),
+    }
+}
+
+/// The settings; `None` after all problems were printed.
+fn settings(flags: &Flags, need: Need, out: &Out) -> Option<Settings> {
+    let effective = config::load(flags, need);
+    complain(&effective, out);
+    effective.settings
+}
+
+fn complain(effective: &Effective, out: &Out) {
+    for warning in &effective.warnings {
+        out.complain(format_args!("warning: {warning}"));
+    }
+    for problem in &effective.problems {
+        out.complain(format_args!("error: {problem}"));
+    }
+    if !effective.problems.is_empty() {
+        out.complain("docs/configuration.md explains every setting; `segue config` shows what is in effect.");
+    }
+}
+
+fn show_settings(args: &args::ConfigArgs, out: &Out) -> Exit {
+    let effective = config::load(&args.flags, Need::Everything);
+    if args.json {
+        out.line(serde_json::json!({ "settings": effective.rows }));
+    } else {
+        out.line(show::table(&effective.rows));
+    }
+    complain(&effective, out);
+    if effective.problems.is_empty() {
+        Exit::Ended
+    } else {
+        Exit::BadSettings
+    }
+}

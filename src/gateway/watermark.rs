@@ -1,0 +1,193 @@
+//! Up to which sequence number everything Discord sent has been processed.
+//!
+//! Every event that is handed on carries a [`Seen`]; dropping it says that the event's effects are durable (or that there
+//! were none). A successor resumes from [`Watermark::processed`], so it is sent again whatever was not finished.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Most tickets that may be out before the shard stops reading from Discord.
+pub const OPEN_LIMIT: usize = 8_192;
+
+/// Shared between a shard's task, its handle and the tickets.
+#[derive(Clone, Debug, Default)]
+pub struct Watermark(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    marks: Mutex<Marks>,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Marks {
+    /// Counts sessions: a ticket of another session changes nothing.
+    session: u64,
+    /// The highest sequence number received.
+    received: u64,
+    /// Sequence numbers with tickets that are still out.
+    open: BTreeMap<u64, u32>,
+    /// Of this session and those before.
+    tickets: usize,
+}
+
+/// One event is being processed. Drop it when the event's effects are durable.
+#[derive(Debug)]
+#[must_use = "dropping it says that the event is processed"]
+pub struct Seen {
+    mark: Watermark,
+    session: u64,
+    seq: u64,
+    finished: bool,
+}
+
+impl Watermark {
+    /// A session begins at `seq`: nothing of the one before counts any more.
+    pub fn restart(&self, seq: u64) {
+        let mut marks = self.lock();
+        marks.session += 1;
+        marks.received = seq;
+        marks.open.clear();
+    }
+
+    /// `seq` arrived and, unless there are tickets for it, needs no processing.
+    pub fn receive(&self, seq: u64) {
+        let mut marks = self.lock();
+        marks.received = marks.received.max(seq);
+    }
+
+    /// `seq` arrived and is being processed until the ticket is dropped.
+    pub fn ticket(&self, seq: u64) -> Seen {
+        let mut marks = self.lock();
+        marks.received = marks.received.max(seq);
+        *marks.open.entry(seq).or_default() += 1;
+        marks.tickets += 1;
+        Seen {
+            mark: self.clone(),
+            session: marks.session,
+            seq,
+            finished: true,
+        }
+    }
+
+    /// The largest sequence number up to which everything is processed.
+    pub fn processed(&self) -> u64 {
+        let marks = self.lock();
+        marks
+            .open
+            .first_key_value()
+            .map_or(marks.received, |(seq, _)| seq.saturating_sub(1))
+    }
+
+    /// The largest sequence number that arrived.
+    pub fn received(&self) -> u64 {
+        self.lock().received
+    }
+
+    /// Whether as many tickets are out as may be.
+    pub fn is_full(&self) -> bool {
+        self.lock().tickets >= OPEN_LIMIT
+    }
+
+    /// Returns when a ticket came back; may return early.
+    pub async fn room(&self) {
+        self.0.room.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Marks> {
+        self.0.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// The event is not processed and will not be by this process: Discord is to send it to the successor again.
+    pub fn unprocessed(mut self) {
+        self.finished = false;
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        let mut marks = self.mark.lock();
+        marks.tickets -= 1;
+        if self.finished
+            && marks.session == self.session
+            && let Some(count) = marks.open.get_mut(&self.seq)
+        {
+            *count -= 1;
+            if *count == 0 {
+                marks.open.remove(&self.seq);
+            }
+        }
+        drop(marks);
+        self.mark.0.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_above_an_open_ticket_counts_as_processed() {
+        let mark = Watermark::default();
+        mark.restart(10);
+        let eleven = mark.ticket(11);
+        let twelve = mark.ticket(12);
+        mark.receive(13);
+        assert_eq!(mark.processed(), 10);
+        drop(twelve);
+        assert_eq!(mark.processed(), 10);
+        drop(eleven);
+        assert_eq!(mark.processed(), 13);
+    }
+
+    #[test]
+    fn an_event_given_up_is_sent_to_the_successor_again() {
+        let mark = Watermark::default();
+        let one = mark.ticket(1);
+        let two = mark.ticket(2);
+        one.unprocessed();
+        drop(two);
+        mark.receive(3);
+        assert_eq!(mark.processed(), 0);
+    }
+
+    #[test]
+    fn a_ticket_of_the_session_before_changes_nothing() {
+        let mark = Watermark::default();
+        let old = mark.ticket(2);
+        mark.restart(1);
+        let new = mark.ticket(2);
+        drop(old);
+        assert_eq!(mark.processed(), 1);
+        drop(new);
+        assert_eq!(mark.processed(), 2);
+    }
+
+    proptest! {
+        /// Against the definition: the largest n such that no open ticket is at or below n.
+        #[test]
+        fn processed_is_the_largest_number_with_nothing_open_below(steps in prop::collection::vec((any::<bool>(), 0_usize..8), 1..200)) {
+            let mark = Watermark::default();
+            let mut open: Vec<Seen> = Vec::new();
+            let mut last = 0;
+            for (seq, (wanted, drops)) in steps.into_iter().enumerate() {
+                let seq = seq as u64 + 1;
+                if wanted { open.push(mark.ticket(seq)) } else { mark.receive(seq) }
+                if !open.is_empty() && drops < 6 {
+                    drop(open.swap_remove(drops % open.len()));
+                }
+                let expected = open.iter().map(|seen| seen.seq - 1).min().unwrap_or(seq);
+                prop_assert_eq!(mark.processed(), expected);
+                prop_assert!(mark.processed() >= last);
+                last = mark.processed();
+                prop_assert!(mark.lock().open.len() <= open.len());
+            }
+        }
+    }
+}

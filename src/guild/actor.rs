@@ -1,0 +1,317 @@
+//! The loop of one guild: mail, finished jobs and one deadline; the player decides, the jobs do.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::calls::{self, CallDone};
+use super::outward::{self, AccessDone};
+use super::panel::{Panel, PanelDone};
+use super::saving::{SaveDone, Saving};
+use super::{Confirmed, Mail, Surroundings};
+use crate::gateway::Seen;
+use crate::lifecycle::wall_ms;
+use crate::model::ids::{GuildId, MemberId, Rev};
+use crate::model::order::{Asked, Order};
+use crate::player::{Call, Context, Effect, Input, Outcomes, Player};
+use crate::store::{Checkpoint, GuildRow};
+
+/// An actor without anything to do ends after this; the store keeps the rest.
+const RETIRE: Duration = Duration::from_secs(60);
+/// Auto-save leaves a position alone that is stored within this, milliseconds.
+const DRIFT_MS: u64 = 250;
+
+/// Why an actor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Asked to, with everything saved as far as the store answered.
+    Stopped,
+    /// Nothing to do for a while.
+    Retired,
+    /// Another member owns the guild.
+    Lost,
+    /// The bot was removed from the guild.
+    Forgotten,
+}
+
+/// What a finished job brings back.
+pub(super) enum Done {
+    Saved(SaveDone),
+    Called(CallDone),
+    Access(AccessDone),
+    Panel(PanelDone),
+    Nothing,
+}
+
+/// One guild.
+pub(super) struct Actor {
+    pub(super) around: Surroundings,
+    pub(super) guild: GuildId,
+    pub(super) player: Player,
+    pub(super) saving: Saving,
+    pub(super) panel: Panel,
+    pub(super) jobs: JoinSet<Done>,
+    calls: VecDeque<Call>,
+    calling: bool,
+    forget: bool,
+    counted: bool,
+    quiet_since: Instant,
+}
+
+impl Actor {
+    pub(super) fn new(around: Surroundings, row: &GuildRow, player: Player) -> Self {
+        Self {
+            guild: row.id,
+            player,
+            saving: Saving::new(row),
+            panel: Panel::default(),
+            jobs: JoinSet::new(),
+            calls: VecDeque::new(),
+            calling: false,
+            forget: false,
+            counted: false,
+            quiet_since: Instant::now(),
+            around,
+        }
+    }
+
+    /// Runs until told to stop, lost, forgotten or retired.
+    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Mail>) -> Ended {
+        loop {
+            self.act();
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                Some(done) = self.jobs.join_next() => match done {
+                    Ok(done) => {
+                        if let Some(ended) = self.finished(done) {
+                            return ended;
+                        }
+                    }
+                    Err(error) => warn!(guild = %self.guild, %error, "a job failed"),
+                },
+                message = mail.recv() => match message {
+                    None | Some(Mail::Stop) => return self.stop().await,
+                    Some(Mail::Lost) => return Ended::Lost,
+                    Some(message) => self.receive(message),
+                },
+                () = sleep_until(deadline) => {
+                    if self.may_retire() {
+                        return Ended::Retired;
+                    }
+                    self.step(Input::Tick);
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        let at = |ms: i64| now + Duration::from_millis(u64::try_from(ms - wall_ms()).unwrap_or(0));
+        let player = self.player.deadline().map(at);
+        [player, self.saving.deadline(), self.panel.deadline(self.player.is_playing())]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.quiet_since + RETIRE)
+            .max(now)
+    }
+
+    fn may_retire(&self) -> bool {
+        let idle = !self.player.is_active() && self.player.pending().is_empty() && self.jobs.is_empty() && self.saving.is_idle();
+        idle && self.quiet_since.elapsed() >= RETIRE
+    }
+
+    fn receive(&mut self, mail: Mail) {
+        self.quiet_since = Instant::now();
+        match mail {
+            Mail::Order { asked, order, reply, seen } => self.order(asked, order, reply, seen),
+            Mail::Defer { pending, stored } => {
+                self.player.add_pending(pending);
+                self.saving.tell(stored);
+            }
+            Mail::Undefer(id) => {
+                self.player.finish_pending(id);
+            }
+            Mail::Signal(signal, seen) => {
+                drop(self.step(Input::Signal(signal)));
+                self.saving.hold(seen);
+            }
+            Mail::Node(from) => drop(self.step(Input::Node(from))),
+            Mail::NodesChanged => drop(self.step(Input::NodesChanged)),
+            Mail::View(answer) => {
+                let _ = answer.send(self.player.view(wall_ms()));
+            }
+            Mail::Checkpoint(answer) => {
+                let _ = answer.send(self.checkpoint());
+            }
+            Mail::CheckpointFailed => self.saving.forget_anchor(),
+            Mail::Stop | Mail::Lost => {}
+        }
+    }
+
+    fn order(&mut self, asked: Asked, order: Order, reply: oneshot::Sender<Confirmed>, seen: Option<Seen>) {
+        if self.around.permit.check().is_err() {
+            let _ = reply.send(Confirmed::NoAuthority);
+            return;
+        }
+        self.learn_listeners(&order);
+        let interaction = asked.interaction;
+        if let Some(outcome) = self.step(Input::Order { asked, order }) {
+            self.player.finish_pending(interaction);
+            let view = Box::new(self.player.view(wall_ms()));
+            self.saving.confirm(reply, outcome, view, self.player.has_dirty());
+        }
+        self.saving.hold(seen);
+    }
+
+    /// The gateway knows who sits where; the player only hears of changes.
+    fn learn_listeners(&mut self, order: &Order) {
+        if let Order::Play { .. } | Order::Join { .. } | Order::Resume | Order::TogglePause | Order::Skip { .. } | Order::Previous = order {
+            self.saving.learn_voices = true;
+        }
+    }
+
+    /// Feeds the player and carries its effects out.
+    pub(super) fn step(&mut self, input: Input) -> Option<Outcomes> {
+        let cx = Context { now_ms: wall_ms(), best_node: calls::best_node(&self.around.nodes, self.player.node(), self.guild) };
+        let mut effects = Vec::new();
+        let outcome = self.player.step(input, &cx, &mut effects);
+        for effect in effects {
+            self.perform(effect);
+        }
+        if std::mem::take(&mut self.saving.learn_voices)
+            && let Some(signal) = outward::voices(&self.around, self.guild)
+        {
+            self.step(Input::Signal(signal));
+        }
+        outcome
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Voice { channel, priority } => outward::send_voice(&self.around, self.guild, channel, priority),
+            Effect::Call(call) => self.calls.push_back(call),
+            Effect::CheckAccess { channel } => {
+                let (around, guild) = (self.around.clone(), self.guild);
+                self.jobs.spawn(async move { Done::Access(outward::check_access(&around, guild, channel).await) });
+            }
+            Effect::Unsuppress { channel } => {
+                let (around, guild) = (self.around.clone(), self.guild);
+                self.jobs.spawn(async move {
+                    outward::unsuppress(&around, guild, channel).await;
+                    Done::Nothing
+                });
+            }
+            Effect::Show => self.panel.changed(),
+            Effect::Notice(notice) => self.notice(notice),
+            Effect::Recovered(recovered) => {
+                outward::report(&self.around, self.guild, recovered);
+            }
+            Effect::Forget => self.forget = true,
+        }
+    }
+
+    /// Starts what is due: one call, one save, one panel edit at a time.
+    fn act(&mut self) {
+        self.count(self.player.is_playing());
+        if !self.calling
+            && let Some(call) = self.calls.pop_front()
+        {
+            self.calling = true;
+            let (around, guild) = (self.around.clone(), self.guild);
+            self.jobs.spawn(async move { Done::Called(calls::make(&around, guild, call).await) });
+        }
+        self.save();
+        self.show();
+    }
+
+    /// Keeps the shard's number of playing guilds right.
+    fn count(&mut self, playing: bool) {
+        if playing != std::mem::replace(&mut self.counted, playing) {
+            self.around.playing.fetch_add(if playing { 1 } else { -1 }, Ordering::Relaxed);
+        }
+    }
+
+    fn finished(&mut self, done: Done) -> Option<Ended> {
+        match done {
+            Done::Saved(done) => {
+                if self.saved(done) {
+                    return Some(Ended::Lost);
+                }
+            }
+            Done::Called(CallDone { generation, answer }) => {
+                self.calling = false;
+                if let Some(answer) = answer {
+                    self.step(Input::Answer { generation, answer });
+                }
+            }
+            Done::Access(AccessDone { channel, result }) => {
+                self.step(Input::Access { channel, result });
+            }
+            Done::Panel(done) => self.panel_done(done),
+            Done::Nothing => {}
+        }
+        (self.forget && !self.calling && self.calls.is_empty() && self.saving.is_idle()).then(|| self.forgotten())
+    }
+
+    fn forgotten(&mut self) -> Ended {
+        info!(guild = %self.guild, "removed from the guild: what was stored of it is deleted");
+        Ended::Forgotten
+    }
+
+    fn checkpoint(&mut self) -> Option<Checkpoint> {
+        let now = wall_ms();
+        let (anchor, ends_at_ms) = self.player.checkpoint(now)?;
+        self.saving.checkpoint(self.guild, &self.around.member, anchor, ends_at_ms, now, DRIFT_MS)
+    }
+
+    /// Whether the guild's owner in the store is still this member's, as far as was heard.
+    pub(super) const fn owner(&self) -> &MemberId {
+        &self.around.member
+    }
+
+    pub(super) const fn is_forgetting(&self) -> bool {
+        self.forget
+    }
+
+    /// The last save; nothing is left or deleted.
+    async fn stop(mut self) -> Ended {
+        self.player.touch();
+        let limit = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < limit {
+            self.save();
+            if self.saving.is_idle() && !self.player.has_dirty() {
+                break;
+            }
+            tokio::select! {
+                done = self.jobs.join_next() => match done {
+                    Some(Ok(Done::Saved(done))) => {
+                        if self.saved(done) {
+                            return Ended::Lost;
+                        }
+                    }
+                    Some(_) => {}
+                    None => tokio::time::sleep(Duration::from_millis(20)).await,
+                },
+                () = sleep_until(limit) => break,
+            }
+        }
+        Ended::Stopped
+    }
+}
+
+/// The revision after `rev`.
+pub(super) const fn next(rev: Rev) -> Rev {
+    Rev(rev.0 + 1)
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.count(false);
+    }
+}

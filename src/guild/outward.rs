@@ -1,0 +1,100 @@
+//! What a guild does outside of its node: op 4, permission checks, notices, reports.
+
+use tracing::{info, warn};
+
+use super::Surroundings;
+use super::actor::{Actor, Done};
+use super::metering;
+use crate::gateway::{self, VoiceRequest};
+use crate::model::ids::{ChannelId, GuildId};
+use crate::model::signal::Signal;
+use crate::model::view::{FailReason, Notice};
+use crate::player::{Priority, Recovered};
+use crate::ui;
+
+/// A finished permission check.
+pub(super) struct AccessDone {
+    pub(super) channel: ChannelId,
+    pub(super) result: Result<(), FailReason>,
+}
+
+pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<ChannelId>, priority: Priority) {
+    if around.permit.check().is_err() {
+        return;
+    }
+    let priority = match priority {
+        Priority::Person => gateway::Priority::Person,
+        Priority::Listeners => gateway::Priority::Listeners,
+        Priority::Background => gateway::Priority::Background,
+    };
+    if around.gateway.voice(VoiceRequest { guild, channel, priority }).is_err() {
+        warn!(%guild, "too many voice requests are waiting; this one is tried again later");
+    }
+}
+
+/// May the bot see, join and speak there, and is there room? When Discord does not answer, the attempt itself decides.
+pub(super) async fn check_access(around: &Surroundings, guild: GuildId, channel: ChannelId) -> AccessDone {
+    let result = match around.discord.voice_permissions(guild, channel, around.bot).await {
+        Ok(access) => access.verdict(present(around, guild, channel)),
+        Err(error) if error.is_unknown() => Err(FailReason::ChannelGone),
+        Err(error) => {
+            warn!(%guild, %error, "cannot check permissions; joining anyway");
+            Ok(())
+        }
+    };
+    AccessDone { channel, result }
+}
+
+pub(super) async fn unsuppress(around: &Surroundings, guild: GuildId, channel: ChannelId) {
+    if around.permit.check().is_ok()
+        && let Err(error) = around.discord.unsuppress(guild, channel).await
+    {
+        warn!(%guild, %error, "cannot speak on the stage");
+    }
+}
+
+/// People in a channel, as far as the gateway knows.
+pub(crate) fn present(around: &Surroundings, guild: GuildId, channel: ChannelId) -> usize {
+    around.gateway.voices(guild).map_or(0, |known| known.people.iter().filter(|(_, at)| *at == channel).count())
+}
+
+/// The people that the gateway saw in the guild's voice channels, if it knows all of them.
+pub(super) fn voices(around: &Surroundings, guild: GuildId) -> Option<Signal> {
+    let known = around.gateway.voices(guild)?;
+    known.complete.then(|| Signal::GuildSeen { voices: known.people.clone(), bot: None })
+}
+
+pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered) {
+    info!(
+        %guild,
+        trigger = recovered.trigger.name(),
+        outcome = recovered.outcome.name(),
+        gap_ms = recovered.gap_ms,
+        took_ms = crate::lifecycle::wall_ms() - recovered.began_ms,
+        "recovered"
+    );
+    let took = u64::try_from(crate::lifecycle::wall_ms() - recovered.began_ms).unwrap_or(0);
+    metering::recovered(&around.metrics, &recovered, std::time::Duration::from_millis(took));
+    let _ = around.recoveries.try_send((guild, recovered));
+}
+
+impl Actor {
+    pub(super) fn notice(&mut self, notice: Notice) {
+        if let Notice::TrackFailed { .. } = notice {
+            metering::track_failed(&self.around.metrics, self.player.node().map(ToString::to_string));
+        }
+        let view = self.player.view(crate::lifecycle::wall_ms());
+        let Some(channel) = view.text_channel else { return };
+        let locale = super::locale_of(&view.settings);
+        let message = ui::notice(&notice, locale);
+        let (around, guild) = (self.around.clone(), self.guild);
+        self.jobs.spawn(async move {
+            if around.permit.check().is_ok()
+                && let Err(error) = around.discord.create_message(channel, &message).await
+            {
+                info!(%guild, %error, "cannot write into the text channel");
+            }
+            Done::Nothing
+        });
+    }
+}

@@ -1,0 +1,124 @@
+//! The Now Playing message: edited on change, otherwise at most every 15 s; the latest state wins.
+
+use tokio::time::{Duration, Instant};
+use tracing::debug;
+
+use super::actor::{Actor, Done};
+use crate::lifecycle::wall_ms;
+use crate::model::ids::MessageId;
+use crate::model::message::Message;
+use crate::model::record::PanelRecord;
+use crate::ui;
+
+/// While playing, the position moves on this often.
+const REFRESH: Duration = Duration::from_secs(15);
+/// Changes within this are shown together.
+const GAP: Duration = Duration::from_millis(1_000);
+/// After Discord refused or did not answer.
+const BACKOFF: Duration = Duration::from_secs(10);
+
+/// A finished edit.
+pub(super) struct PanelDone {
+    panel: PanelRecord,
+    result: Outcome,
+}
+
+enum Outcome {
+    Shown(MessageId),
+    /// Somebody deleted the message.
+    Deleted,
+    Failed,
+}
+
+/// What is known of the message.
+#[derive(Default)]
+pub(super) struct Panel {
+    dirty: bool,
+    busy: bool,
+    shown_at: Option<Instant>,
+    not_before: Option<Instant>,
+    last: Option<Message>,
+}
+
+impl Panel {
+    /// The player changed in a way that people see.
+    pub(super) const fn changed(&mut self) {
+        self.dirty = true;
+    }
+
+    pub(super) fn deadline(&self, playing: bool) -> Option<Instant> {
+        if self.busy {
+            return None;
+        }
+        if self.dirty {
+            return Some(self.not_before.unwrap_or_else(Instant::now));
+        }
+        let refresh = self.shown_at.filter(|_| playing).map(|at| at + REFRESH);
+        refresh.map(|at| self.not_before.map_or(at, |earliest| at.max(earliest)))
+    }
+}
+
+impl Actor {
+    /// Starts an edit (or writes the message) if one is due.
+    pub(super) fn show(&mut self) {
+        let now = Instant::now();
+        if self.panel.deadline(self.player.is_playing()).is_none_or(|at| at > now) {
+            return;
+        }
+        self.panel.dirty = false;
+        let view = self.player.view(wall_ms());
+        let wanted = view.settings.announce != Some(false);
+        let Some(channel) = view.text_channel.filter(|_| wanted) else { return };
+        let known = view.panel.filter(|panel| panel.channel == channel);
+        if known.is_none() && view.now.is_none() || self.around.permit.check().is_err() {
+            return;
+        }
+        let message = ui::now_playing(&view, super::locale_of(&view.settings));
+        if known.is_some() && self.panel.last.as_ref() == Some(&message) {
+            self.panel.shown_at = Some(now);
+            return;
+        }
+        self.panel.busy = true;
+        self.panel.last = Some(message.clone());
+        let around = self.around.clone();
+        self.jobs.spawn(async move {
+            let discord = &around.discord;
+            let (result, id) = match known {
+                Some(panel) => (discord.edit_message(channel, panel.message, &message).await.map(|()| panel.message), panel.message),
+                None => (discord.create_message(channel, &message).await, MessageId::new(1)),
+            };
+            let result = match result {
+                Ok(id) => Outcome::Shown(id),
+                Err(error) if error.is_unknown() => Outcome::Deleted,
+                Err(error) => {
+                    debug!(%error, "the Now Playing message was not written");
+                    Outcome::Failed
+                }
+            };
+            let message = if let Outcome::Shown(id) = &result { *id } else { id };
+            Done::Panel(PanelDone { panel: PanelRecord { channel, message }, result })
+        });
+    }
+
+    pub(super) fn panel_done(&mut self, done: PanelDone) {
+        let now = Instant::now();
+        self.panel.busy = false;
+        self.panel.not_before = Some(now + GAP);
+        match done.result {
+            Outcome::Shown(_) => {
+                self.panel.shown_at = Some(now);
+                self.player.set_panel(Some(done.panel));
+            }
+            Outcome::Deleted => {
+                self.panel.last = None;
+                self.player.set_panel(None);
+                self.panel.dirty = true;
+            }
+            Outcome::Failed => {
+                self.panel.last = None;
+                self.panel.dirty = true;
+                self.panel.not_before = Some(now + BACKOFF);
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Saving one guild: one write under way at a time, the latest state wins, and nobody is told "done" before it is durable.
+
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
+use tracing::warn;
+
+use super::Confirmed;
+use super::actor::{Actor, Done, next};
+use super::metering;
+use crate::gateway::Seen;
+use crate::lifecycle::wall_ms;
+use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
+use crate::model::position::Anchor;
+use crate::model::view::View;
+use crate::player::{Dirty, Outcomes};
+use crate::telemetry::metrics::labels::Outcome;
+use crate::store::{Checkpoint, GuildRow, GuildWrite, StoreError, Written};
+
+/// A person waits this long for the store before hearing "not saved yet".
+const PATIENCE: Duration = Duration::from_millis(1_800);
+/// A failed write is repeated after this.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A finished write.
+pub(super) struct SaveDone {
+    rev: Rev,
+    dirty: Dirty,
+    anchor: Option<Anchor>,
+    result: Result<Written, StoreError>,
+}
+
+/// What waits for a write to be durable.
+enum Waits {
+    Person { reply: oneshot::Sender<Confirmed>, outcome: Outcomes, view: Box<View>, until: Instant },
+    Deferral(oneshot::Sender<()>),
+    Event(#[expect(dead_code, reason = "dropping it is what tells the gateway")] Seen),
+}
+
+/// The state of one guild's saving.
+pub(super) struct Saving {
+    epoch: Epoch,
+    rev: Rev,
+    under_way: Option<Rev>,
+    not_before: Option<Instant>,
+    stored_anchor: Option<Anchor>,
+    waiting: Vec<(Rev, Waits)>,
+    failing: bool,
+    /// The player should hear who sits in its channel, once it has one.
+    pub(super) learn_voices: bool,
+}
+
+impl Saving {
+    pub(super) fn new(row: &GuildRow) -> Self {
+        Self {
+            epoch: row.epoch,
+            rev: row.rev,
+            under_way: None,
+            not_before: None,
+            stored_anchor: None,
+            waiting: Vec::new(),
+            failing: false,
+            learn_voices: false,
+        }
+    }
+
+    /// The write that will carry what changed just now.
+    fn coming(&self) -> Rev {
+        next(self.rev)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none() && self.waiting.is_empty()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let patience = self.waiting.iter().filter_map(|(_, waits)| match waits {
+            Waits::Person { until, .. } => Some(*until),
+            Waits::Deferral(_) | Waits::Event(_) => None,
+        });
+        patience.chain(self.not_before).min()
+    }
+
+    /// Answers a person when what changed is durable; at once if nothing did.
+    pub(super) fn confirm(&mut self, reply: oneshot::Sender<Confirmed>, outcome: Outcomes, view: Box<View>, changed: bool) {
+        if !changed && self.under_way.is_none() {
+            let _ = reply.send(Confirmed::Saved(outcome, view));
+            return;
+        }
+        let rev = if changed { self.coming() } else { self.rev };
+        self.waiting.push((rev, Waits::Person { reply, outcome, view, until: Instant::now() + PATIENCE }));
+    }
+
+    pub(super) fn tell(&mut self, stored: oneshot::Sender<()>) {
+        self.waiting.push((self.coming(), Waits::Deferral(stored)));
+    }
+
+    /// An event counts as processed when what it changed is durable.
+    pub(super) fn hold(&mut self, seen: Option<Seen>) {
+        if let Some(seen) = seen {
+            self.waiting.push((self.coming(), Waits::Event(seen)));
+        }
+    }
+
+    pub(super) fn forget_anchor(&mut self) {
+        self.stored_anchor = None;
+    }
+
+    pub(super) fn checkpoint(
+        &mut self,
+        id: GuildId,
+        owner: &MemberId,
+        anchor: Anchor,
+        ends_at_ms: Option<i64>,
+        now_ms: i64,
+        tolerance_ms: u64,
+    ) -> Option<Checkpoint> {
+        if self.stored_anchor.is_some_and(|stored| stored.agrees(&anchor, now_ms, tolerance_ms)) {
+            return None;
+        }
+        self.stored_anchor = Some(anchor);
+        Some(Checkpoint { id, owner: owner.clone(), epoch: self.epoch, rev: self.rev, anchor, ends_at_ms })
+    }
+
+    /// Those whose write is durable, and those who waited too long.
+    fn settle(&mut self, durable: Option<Rev>, now: Instant) {
+        let mut still = Vec::with_capacity(self.waiting.len());
+        for (rev, waits) in self.waiting.drain(..) {
+            let done = durable.is_some_and(|durable| rev <= durable);
+            match waits {
+                Waits::Person { reply, outcome, view, .. } if done => {
+                    let _ = reply.send(Confirmed::Saved(outcome, view));
+                }
+                Waits::Person { reply, outcome, view, until } if until <= now => {
+                    let _ = reply.send(Confirmed::NotSaved(outcome, view));
+                }
+                Waits::Deferral(stored) if done => {
+                    let _ = stored.send(());
+                }
+                Waits::Event(seen) if done => drop(seen),
+                waits @ (Waits::Person { .. } | Waits::Deferral(_) | Waits::Event(_)) => still.push((rev, waits)),
+            }
+        }
+        self.waiting = still;
+    }
+}
+
+impl Actor {
+    /// Starts a write if something changed and none is under way.
+    pub(super) fn save(&mut self) {
+        let now = Instant::now();
+        self.saving.settle(None, now);
+        if self.saving.not_before.is_some_and(|at| at <= now) {
+            self.saving.not_before = None;
+        }
+        if self.saving.under_way.is_some() || self.saving.not_before.is_some() {
+            return;
+        }
+        if !self.player.has_dirty() {
+            // Events that changed nothing are processed.
+            let rev = self.saving.coming();
+            self.saving.settle(Some(rev), now);
+            return;
+        }
+        if self.around.permit.check().is_err() {
+            self.saving.not_before = Some(now + RETRY);
+            return;
+        }
+        let dirty = self.player.take_dirty();
+        let wall = wall_ms();
+        let head = self.player.head(wall);
+        let anchor = self.player.checkpoint(wall).map(|(anchor, _)| anchor);
+        let rev = self.saving.coming();
+        self.saving.rev = rev;
+        self.saving.under_way = Some(rev);
+        let write = GuildWrite {
+            id: self.guild,
+            shard: self.around.shard,
+            owner: self.owner().clone(),
+            epoch: self.saving.epoch,
+            rev,
+            active: self.player.is_active(),
+            ends_at_ms: self.player.ends_at(wall),
+            head,
+            lists: dirty.lists.then(|| self.player.lists()),
+        };
+        let store = self.around.store.clone();
+        let forget = self.is_forgetting();
+        self.jobs.spawn(async move {
+            let result = if forget {
+                store.delete_guild(write.id, &write.owner, write.epoch).await.map(|_| Written::Done)
+            } else {
+                store.write_guild(&write).await
+            };
+            Done::Saved(SaveDone { rev, dirty, anchor, result })
+        });
+    }
+
+    /// Takes the outcome of a write in. `true`: the guild is another's.
+    pub(super) fn saved(&mut self, done: SaveDone) -> bool {
+        let SaveDone { rev, dirty, anchor, result } = done;
+        self.saving.under_way = None;
+        let outcome = match result {
+            Ok(Written::Done | Written::Stale) => {
+                if std::mem::take(&mut self.saving.failing) {
+                    tracing::info!(guild = %self.guild, "saving again");
+                }
+                self.saving.stored_anchor = anchor;
+                self.saving.settle(Some(rev), Instant::now());
+                Outcome::Ok
+            }
+            Ok(Written::Lost) => Outcome::Lost,
+            Err(error) => {
+                if !std::mem::replace(&mut self.saving.failing, true) {
+                    warn!(guild = %self.guild, %error, "cannot save; trying until it works");
+                }
+                self.player.mark_dirty(dirty);
+                self.saving.not_before = Some(Instant::now() + RETRY);
+                Outcome::Error
+            }
+        };
+        metering::written(&self.around.metrics, outcome);
+        outcome == Outcome::Lost
+    }
+}

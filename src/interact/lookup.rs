@@ -1,0 +1,103 @@
+//! What an order needs from outside: where the person is, whether the bot may join, and the tracks.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::command::{Query, query};
+use crate::guild::Surroundings;
+use crate::guild::outward::present;
+use crate::lavalink::{Loaded, NodeState};
+use crate::model::ids::{ChannelId, GuildId, UserId};
+use crate::model::order::Refusal;
+use crate::model::track::Track;
+use crate::ui::ReplyText;
+
+/// Discord's REST is asked this long for a person's channel.
+const VOICE_WAIT: Duration = Duration::from_millis(1_200);
+
+/// Why an order was not even tried.
+#[derive(Clone, Debug)]
+pub(super) enum Why {
+    /// Something around it is missing.
+    Trouble(ReplyText),
+    /// The person has to do something first.
+    Refused(Refusal),
+}
+
+impl From<ReplyText> for Why {
+    fn from(text: ReplyText) -> Self {
+        Self::Trouble(text)
+    }
+}
+
+impl From<Refusal> for Why {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The voice channel a person is in. The gateway knows it, unless the process resumed a session it did not begin.
+pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId) -> Option<ChannelId> {
+    if let Some(voices) = around.gateway.voices(guild) {
+        if let Some((_, channel)) = voices.people.iter().find(|(person, _)| *person == user) {
+            return Some(*channel);
+        }
+        if voices.complete {
+            return None;
+        }
+    }
+    timeout(VOICE_WAIT, around.discord.user_voice(guild, user)).await.ok()?.ok()?
+}
+
+/// Whether the bot may speak there.
+pub(super) async fn may_join(around: &Surroundings, guild: GuildId, channel: ChannelId) -> Result<(), ReplyText> {
+    match around.discord.voice_permissions(guild, channel, around.bot).await {
+        Ok(access) => access.verdict(present(around, guild, channel)).map_err(|reason| ReplyText::NoPermission { channel, reason }),
+        // Discord does not answer: the attempt itself decides.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Tracks of a link or search, and the name of the playlist they come from. A search gives its first hit.
+pub(super) async fn tracks(around: &Surroundings, query: &Query, words: &str) -> Result<(Vec<Track>, Option<String>), ReplyText> {
+    let nothing = || ReplyText::NothingFound { query: words.to_owned() };
+    match load(around, query).await? {
+        Loaded::Track(track) => Ok((vec![track], None)),
+        Loaded::Search(tracks) => tracks.into_iter().next().map(|track| (vec![track], None)).ok_or_else(nothing),
+        Loaded::Playlist { tracks, .. } if tracks.is_empty() => Err(nothing()),
+        Loaded::Playlist { name, selected, mut tracks } => {
+            // A link into a playlist begins with the track it points at.
+            let count = tracks.len();
+            tracks.rotate_left(selected.filter(|at| *at < count).unwrap_or(0));
+            Ok((tracks, Some(name)))
+        }
+        Loaded::Nothing => Err(nothing()),
+        Loaded::Failed { .. } => Err(ReplyText::LoadFailed),
+    }
+}
+
+/// Hits while somebody types.
+pub(super) async fn suggestions(around: &Surroundings, text: &str) -> Vec<Track> {
+    let Ok(query) = Query::classify(text) else { return Vec::new() };
+    match load(around, &query).await {
+        Ok(Loaded::Track(track)) => vec![track],
+        Ok(Loaded::Search(tracks) | Loaded::Playlist { tracks, .. }) => tracks,
+        Ok(Loaded::Nothing | Loaded::Failed { .. }) | Err(_) => Vec::new(),
+    }
+}
+
+/// Asks the nodes in turn, the usable ones first; one that does not answer does not stop the other.
+async fn load(around: &Surroundings, query: &Query) -> Result<Loaded, ReplyText> {
+    let identifier = query.identifier(query::DEFAULT_SEARCH);
+    let ready = |state: NodeState| matches!(state, NodeState::Ready { .. });
+    let mut nodes: Vec<_> = around.nodes.iter().collect();
+    nodes.sort_by_key(|node| (!ready(node.state()), node.load().playing));
+    for node in nodes {
+        match node.load_tracks(&identifier).await {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => tracing::info!(node = %node.name(), %error, "a node could not load; trying the next"),
+        }
+    }
+    Err(ReplyText::NodeDown)
+}

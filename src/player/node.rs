@@ -1,0 +1,474 @@
+//! The node's side: starting, following, ending tracks, and bringing a node to what is wanted after a loss.
+
+use crate::model::position::Anchor;
+use crate::model::record::{LoopMode, PauseReason};
+use crate::model::signal::{EndReason, FromNode, NodeEvent, PlayerSeen};
+use crate::model::view::Notice;
+
+use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
+
+/// After this many failed tracks in a row the player stops instead of running through the queue.
+const FAILURES_MAX: u32 = 5;
+/// A resumed node that holds no track replays the end at once, if it still knows it; then the queue goes on anyway.
+const ASSUME_END_MS: i64 = 500;
+/// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
+const RETRY_MS: i64 = 500;
+/// Some formats refuse to start in the middle; they are started and moved after this, milliseconds.
+const SEEK_AFTER_MS: i64 = 300;
+
+impl Player {
+    /// Takes one step towards what is wanted: starts a waiting track if voice and a node are there.
+    pub(super) fn drive(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if self.recovery.is_some() && !self.recovery_may_start(cx) {
+            return;
+        }
+        let Voice::In { credentials } = self.voice.clone() else {
+            return;
+        };
+        match self.deck.clone() {
+            Deck::Empty | Deck::Starting { .. } | Deck::Playing { .. } => {}
+            Deck::Paused { held: false, .. } => {}
+            Deck::Paused { .. } => {
+                // Held on a node whose voice changed: only the voice is sent.
+                self.patch(
+                    Patch {
+                        voice: Some(credentials),
+                        ..Patch::default()
+                    },
+                    effects,
+                );
+            }
+            Deck::Waiting { item, from_ms, paused } => {
+                if !self.take_seat(cx, effects) {
+                    return;
+                }
+                let patch = Patch {
+                    track: Some(Some(item.track.encoded.clone())),
+                    position_ms: Some(if item.track.seekable { from_ms } else { 0 }),
+                    paused: Some(paused.is_some()),
+                    volume: Some(self.volume),
+                    filters: self.filters.clone(),
+                    voice: Some(credentials),
+                };
+                self.deck = match paused {
+                    Some(reason) => Deck::Paused {
+                        item,
+                        position_ms: from_ms,
+                        reason,
+                        held: true,
+                    },
+                    None => Deck::Starting {
+                        item,
+                        from_ms,
+                        seek_after: false,
+                    },
+                };
+                self.dirty.head = true;
+                self.patch(patch, effects);
+            }
+        }
+    }
+
+    /// Makes sure that a usable node is chosen.
+    fn take_seat(&mut self, cx: &Context, effects: &mut Vec<Effect>) -> bool {
+        let Some(best) = cx.best_node.clone() else {
+            self.seat.open = false;
+            return false;
+        };
+        if self.seat.node.as_ref() != Some(&best) {
+            let reachable = self.seat.open;
+            if let Some(old) = self.seat.node.replace(best)
+                && reachable
+            {
+                effects.push(Effect::Call(Call::Destroy { node: old }));
+            }
+            self.dirty.head = true;
+        }
+        self.seat.open = true;
+        self.seat.assume_end_at = None;
+        true
+    }
+
+    /// Sends a change to the node that holds the player, if any does.
+    pub(super) fn patch(&mut self, patch: Patch, effects: &mut Vec<Effect>) {
+        if let (Some(node), true) = (self.seat.node.clone(), self.seat.open) {
+            if patch.track.is_some() {
+                self.seat.generation += 1;
+            }
+            let generation = self.seat.generation;
+            effects.push(Effect::Call(Call::Update {
+                node,
+                generation,
+                patch: Box::new(patch),
+            }));
+        }
+    }
+
+    /// The track stops being heard where it is: it waits there until voice and node are back.
+    pub(super) fn hold(&mut self, cx: &Context) {
+        let heard = self.deck.heard_ms(cx.now_ms);
+        let deck = std::mem::replace(&mut self.deck, Deck::Empty);
+        self.deck = match deck {
+            Deck::Starting { item, from_ms, .. } => Deck::Waiting {
+                item,
+                from_ms,
+                paused: None,
+            },
+            Deck::Playing { item, .. } => Deck::Waiting {
+                item,
+                from_ms: heard,
+                paused: None,
+            },
+            other @ (Deck::Empty | Deck::Waiting { .. } | Deck::Paused { .. }) => other,
+        };
+    }
+
+    /// Takes the current track off the deck, into history (and with loop mode `queue` to the end of the queue).
+    pub(super) fn retire(&mut self, reason: EndReason, _cx: &Context) {
+        let Some(item) = self.deck.item().cloned() else { return };
+        self.deck = Deck::Empty;
+        self.dirty.lists = true;
+        self.dirty.head = true;
+        if self.loop_mode == LoopMode::Queue && reason != EndReason::LoadFailed {
+            self.queue.push_back([item]);
+        } else {
+            self.queue.remember(item);
+        }
+    }
+
+    /// Puts the next track on the empty deck.
+    pub(super) fn cue_next(&mut self) {
+        if let Some(item) = self.queue.pop() {
+            self.deck = Deck::Waiting {
+                item,
+                from_ms: 0,
+                paused: None,
+            };
+            self.dirty.lists = true;
+        }
+        self.dirty.head = true;
+    }
+
+    fn advance(&mut self, reason: EndReason, cx: &Context, effects: &mut Vec<Effect>) {
+        self.seat.assume_end_at = None;
+        if reason == EndReason::Finished && self.loop_mode == LoopMode::Track {
+            if let Some(item) = self.deck.item().cloned() {
+                self.deck = Deck::Waiting {
+                    item,
+                    from_ms: 0,
+                    paused: None,
+                };
+                self.dirty.head = true;
+            }
+        } else {
+            self.retire(reason, cx);
+            self.cue_next();
+        }
+        effects.push(Effect::Show);
+        self.drive(cx, effects);
+    }
+
+    pub(super) fn node_event(&mut self, from: FromNode, cx: &Context, effects: &mut Vec<Effect>) {
+        if self.seat.node.as_ref() != Some(&from.node) {
+            return;
+        }
+        match from.event {
+            NodeEvent::Ready { resumed, player } => self.node_ready(resumed, player.as_ref(), cx, effects),
+            NodeEvent::Lost { at_ms } => {
+                self.seat.open = false;
+                self.seat.lost_at = Some(at_ms);
+            }
+            NodeEvent::Gone { alive_until_ms } => self.node_gone(alive_until_ms, cx, effects),
+            NodeEvent::Update {
+                position_ms,
+                at_ms,
+                connected,
+            } => self.followed(position_ms, at_ms, connected, cx, effects),
+            NodeEvent::Started { identifier } => {
+                if self.is_current(&identifier) {
+                    self.started(None, cx, effects);
+                }
+            }
+            NodeEvent::Ended { identifier, reason } => {
+                if self.is_current(&identifier) {
+                    self.ended(reason, cx, effects);
+                }
+            }
+            // An end follows, and it decides; what was buffered plays out first.
+            NodeEvent::Failed { .. } => {}
+            NodeEvent::Stuck { identifier } => {
+                if self.is_current(&identifier) {
+                    self.track_failed(cx, effects);
+                }
+            }
+            NodeEvent::VoiceClosed { code: 1000, .. } => {}
+            NodeEvent::VoiceClosed { code, .. } => self.voice_torn(code, cx, effects),
+        }
+    }
+
+    fn is_current(&self, identifier: &str) -> bool {
+        self.deck.item().is_some_and(|item| item.track.identifier == identifier)
+    }
+
+    fn followed(&mut self, position_ms: u64, at_ms: i64, connected: bool, cx: &Context, effects: &mut Vec<Effect>) {
+        // A paused or restored player may report 0: only a playing one is believed.
+        if let (Deck::Playing { anchor, .. }, true) = (&mut self.deck, connected) {
+            *anchor = Anchor::playing(position_ms, at_ms);
+        } else if connected && matches!(self.deck, Deck::Starting { .. }) && position_ms > 0 {
+            self.started(Some(Anchor::playing(position_ms, at_ms)), cx, effects);
+        }
+    }
+
+    fn started(&mut self, anchor: Option<Anchor>, cx: &Context, effects: &mut Vec<Effect>) {
+        let Deck::Starting {
+            item,
+            from_ms,
+            seek_after,
+        } = self.deck.clone()
+        else {
+            return;
+        };
+        if seek_after {
+            self.seat.retry_at = Some(cx.now_ms + SEEK_AFTER_MS);
+            return;
+        }
+        let anchor = anchor.unwrap_or(Anchor::playing(from_ms, cx.now_ms));
+        self.deck = Deck::Playing { item, anchor };
+        self.seat.attempt = 0;
+        self.seat.retry_at = None;
+        self.dirty.head = true;
+        effects.push(Effect::Show);
+        self.recovery_playing(cx, effects);
+    }
+
+    fn ended(&mut self, reason: EndReason, cx: &Context, effects: &mut Vec<Effect>) {
+        match (reason, &self.deck) {
+            // Not heard: the node played on to nobody while voice was away.
+            (_, Deck::Waiting { .. } | Deck::Empty) => {}
+            (EndReason::Finished, Deck::Starting { .. } | Deck::Playing { .. } | Deck::Paused { .. }) => {
+                self.failures = 0;
+                self.advance(EndReason::Finished, cx, effects);
+            }
+            (
+                EndReason::LoadFailed,
+                Deck::Starting {
+                    item,
+                    from_ms,
+                    seek_after: false,
+                },
+            ) if *from_ms > 0 => {
+                // Ogg/Opus cannot start in the middle: start at the beginning, then move.
+                let (item, from_ms) = (item.clone(), *from_ms);
+                let patch = Patch {
+                    track: Some(Some(item.track.encoded.clone())),
+                    position_ms: Some(0),
+                    volume: Some(0),
+                    ..Patch::default()
+                };
+                self.deck = Deck::Starting {
+                    item,
+                    from_ms,
+                    seek_after: true,
+                };
+                self.patch(patch, effects);
+            }
+            (EndReason::LoadFailed, _) => self.track_failed(cx, effects),
+            (EndReason::Stopped | EndReason::Replaced, _) => {}
+            (EndReason::Cleanup, _) => {
+                self.hold(cx);
+                self.drive(cx, effects);
+            }
+        }
+    }
+
+    fn track_failed(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        self.failures += 1;
+        if let Some(item) = self.deck.item() {
+            effects.push(Effect::Notice(Notice::TrackFailed {
+                track: item.track.clone(),
+            }));
+        }
+        if self.failures < FAILURES_MAX {
+            self.advance(EndReason::LoadFailed, cx, effects);
+        } else {
+            self.failures = 0;
+            self.retire(EndReason::LoadFailed, cx);
+            if let Some(item) = self.queue.pop() {
+                self.deck = Deck::Paused {
+                    item,
+                    position_ms: 0,
+                    reason: PauseReason::Kept,
+                    held: false,
+                };
+            }
+            effects.push(Effect::Show);
+        }
+        self.finish_if_idle(cx, effects);
+    }
+
+    /// The session is usable (again): what the node holds is compared with what is wanted.
+    fn node_ready(&mut self, resumed: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
+        let lost_at = self.seat.lost_at.take();
+        if !resumed {
+            self.node_gone(lost_at.unwrap_or(cx.now_ms), cx, effects);
+            return;
+        }
+        self.seat.open = true;
+        self.seat.retry_at = None;
+        self.recovery_node_resumed(player, cx);
+        let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
+        let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
+        match (same, &mut self.deck) {
+            (Some((seen, _)), Deck::Starting { .. } | Deck::Playing { .. }) => {
+                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+                if let Deck::Starting { item, .. } | Deck::Playing { item, .. } = self.deck.clone() {
+                    self.deck = Deck::Playing { item, anchor };
+                    self.dirty.head = true;
+                }
+                if seen.paused {
+                    self.patch(
+                        Patch {
+                            paused: Some(false),
+                            ..Patch::default()
+                        },
+                        effects,
+                    );
+                }
+            }
+            (Some((seen, _)), Deck::Paused { held, .. }) => {
+                *held = true;
+                if !seen.paused {
+                    self.patch(
+                        Patch {
+                            paused: Some(true),
+                            ..Patch::default()
+                        },
+                        effects,
+                    );
+                }
+            }
+            (None, Deck::Playing { .. }) if held.is_none() => self.seat.assume_end_at = Some(cx.now_ms + ASSUME_END_MS),
+            (None, Deck::Starting { .. } | Deck::Playing { .. }) => self.hold(cx),
+            (None, Deck::Paused { held, .. }) => *held = false,
+            (_, Deck::Empty | Deck::Waiting { .. }) => {}
+        }
+        if let Some(seen) = player
+            && seen.volume != self.volume
+        {
+            self.patch(
+                Patch {
+                    volume: Some(self.volume),
+                    ..Patch::default()
+                },
+                effects,
+            );
+        }
+        self.recovery_tick(cx, effects);
+        self.drive(cx, effects);
+    }
+
+    fn node_gone(&mut self, alive_until_ms: i64, cx: &Context, effects: &mut Vec<Effect>) {
+        let stopped = Context {
+            now_ms: alive_until_ms.min(cx.now_ms),
+            best_node: None,
+        };
+        let was_playing = matches!(self.deck, Deck::Playing { .. } | Deck::Starting { .. });
+        self.recovery_node_gone(was_playing, stopped.now_ms, cx);
+        self.hold(&stopped);
+        if let Deck::Paused { held, .. } = &mut self.deck {
+            *held = false;
+        }
+        self.seat.open = false;
+        self.seat.generation += 1;
+        self.seat.assume_end_at = None;
+        self.dirty.head = true;
+        self.recovery_tick(cx, effects);
+        self.drive(cx, effects);
+        if cx.best_node.is_none() && was_playing {
+            effects.push(Effect::Notice(Notice::NoNode));
+        }
+    }
+
+    pub(super) fn nodes_changed(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        self.drive(cx, effects);
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        generation: u32,
+        answer: Result<PlayerSeen, Failure>,
+        cx: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        if generation != self.seat.generation {
+            return;
+        }
+        match answer {
+            Ok(seen) => {
+                self.seat.attempt = 0;
+                let plays = seen
+                    .track
+                    .as_ref()
+                    .is_some_and(|track| self.deck.item().is_some_and(|item| item.track.same_as(track)));
+                if plays && seen.connected && !seen.paused {
+                    self.started(None, cx, effects);
+                }
+                if plays && seen.paused && matches!(self.deck, Deck::Paused { .. }) {
+                    self.recovery_playing(cx, effects);
+                }
+            }
+            Err(Failure::Refused) if matches!(self.deck, Deck::Starting { .. }) => self.track_failed(cx, effects),
+            Err(Failure::Refused | Failure::NoAuthority) => {}
+            Err(Failure::SessionGone) => {
+                self.seat.open = false;
+                self.hold_unless_held(cx);
+            }
+            Err(Failure::Unreachable) => {
+                self.hold_unless_held(cx);
+                self.seat.attempt += 1;
+                self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << self.seat.attempt.min(5)));
+            }
+        }
+    }
+
+    /// A call that was to start a track failed: it is still to be started.
+    fn hold_unless_held(&mut self, cx: &Context) {
+        if matches!(self.deck, Deck::Starting { .. }) {
+            self.hold(cx);
+        }
+    }
+
+    pub(super) fn seat_tick(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if self.seat.assume_end_at.is_some_and(|at| at <= cx.now_ms) {
+            self.seat.assume_end_at = None;
+            if matches!(self.deck, Deck::Playing { .. }) {
+                self.advance(EndReason::Finished, cx, effects);
+            }
+        }
+        if self.seat.retry_at.is_some_and(|at| at <= cx.now_ms) {
+            self.seat.retry_at = None;
+            if let Deck::Starting {
+                item,
+                from_ms,
+                seek_after: true,
+            } = self.deck.clone()
+            {
+                self.deck = Deck::Playing {
+                    item,
+                    anchor: Anchor::playing(from_ms, cx.now_ms),
+                };
+                self.patch(
+                    Patch {
+                        position_ms: Some(from_ms),
+                        volume: Some(self.volume),
+                        ..Patch::default()
+                    },
+                    effects,
+                );
+                self.dirty.head = true;
+                self.recovery_playing(cx, effects);
+            }
+            self.drive(cx, effects);
+        }
+    }
+}

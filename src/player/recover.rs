@@ -1,0 +1,388 @@
+//! Recovery: what became of the two sessions decides what is done, and its end has one of four names.
+//!
+//! | gateway session | node session | outcome | what is done |
+//! |---|---|---|---|
+//! | resumed | resumed | `carried_on` | nothing |
+//! | new | resumed | `rejoined` | voice is joined again, the track goes on where it was heard last |
+//! | resumed | gone | `restored` | the stored voice credentials and the track are sent to a usable node |
+//! | new | gone | `restored` | voice is joined again, then the same |
+
+use crate::model::record::PauseReason;
+use crate::model::signal::PlayerSeen;
+use crate::model::view::Notice;
+
+use super::{Context, Deck, Effect, Player, Priority, Recovered, Voice};
+
+/// After an IDENTIFY the guild's `GUILD_CREATE` is waited for this long, milliseconds.
+const GUILD_WAIT_MS: i64 = 10_000;
+
+/// What began a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// The owner died.
+    Crash,
+    /// The owner left as asked.
+    Handover,
+    /// The node's session was lost with its players.
+    NodeLost,
+    /// The gateway session was lost, and voice with it.
+    SessionLost,
+}
+
+impl Trigger {
+    /// As metrics, traces and pages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Handover => "drain",
+            Self::NodeLost => "node_lost",
+            Self::SessionLost => "session_lost",
+        }
+    }
+}
+
+/// How a recovery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Nothing was heard of it.
+    CarriedOn,
+    /// A short cut, same position.
+    Rejoined,
+    /// A gap, then on from where audio stopped, playing or paused by policy.
+    Restored,
+    /// Silence; the snapshot is kept, the channel is told.
+    Failed,
+}
+
+impl Outcome {
+    /// As metrics, traces and pages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CarriedOn => "carried_on",
+            Self::Rejoined => "rejoined",
+            Self::Restored => "restored",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Under what circumstances a snapshot was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// What began it.
+    pub trigger: Trigger,
+    /// Until when the owner before was surely alive, milliseconds since 1970: no later position is certain.
+    pub alive_until_ms: i64,
+    /// When the recovery began, milliseconds since 1970.
+    pub began_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodeFate {
+    Resumed { connected: bool },
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The fates of the sessions are not all known.
+    Judging,
+    /// Judged; the end is heard of when the node confirms.
+    Acting(Outcome),
+}
+
+/// A recovery under way.
+#[derive(Clone, Debug)]
+pub(super) struct Recovery {
+    loaded: Loaded,
+    /// Whether the gateway session went on.
+    gateway: Option<bool>,
+    node: Option<NodeFate>,
+    /// `GUILD_CREATE` is not waited for longer than this.
+    guild_by: Option<i64>,
+    /// Not before (stabilization).
+    not_before: Option<i64>,
+    stage: Stage,
+    /// Whether something was to be heard when it began.
+    was_playing: bool,
+    phases: Vec<(&'static str, i64)>,
+}
+
+impl Recovery {
+    pub(super) fn new(loaded: Loaded, was_playing: bool) -> Self {
+        Self {
+            loaded,
+            gateway: None,
+            node: None,
+            guild_by: None,
+            not_before: None,
+            stage: Stage::Judging,
+            was_playing,
+            phases: Vec::new(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<i64> {
+        match self.stage {
+            Stage::Judging => [self.guild_by, self.not_before].into_iter().flatten().min(),
+            Stage::Acting(_) => None,
+        }
+    }
+
+    fn reached(&mut self, phase: &'static str, cx: &Context) {
+        if !self.phases.iter().any(|(known, _)| *known == phase) {
+            self.phases.push((phase, cx.now_ms));
+        }
+    }
+
+    /// Durations of the phases in the order they were reached.
+    fn durations(&self) -> Vec<(&'static str, u64)> {
+        let mut before = self.loaded.began_ms;
+        let mut durations = Vec::with_capacity(self.phases.len());
+        for (phase, at) in &self.phases {
+            durations.push((*phase, u64::try_from(at - before).unwrap_or(0)));
+            before = *at;
+        }
+        durations
+    }
+}
+
+impl Player {
+    pub(super) fn recovery_may_start(&self, _cx: &Context) -> bool {
+        self.recovery
+            .as_ref()
+            .is_none_or(|recovery| matches!(recovery.stage, Stage::Acting(_)))
+    }
+
+    pub(super) fn shard_ready(&mut self, resumed: bool, cx: &Context, effects: &mut Vec<Effect>) {
+        if self.recovery.is_none() && !resumed && self.is_active() {
+            let loaded = Loaded {
+                trigger: Trigger::SessionLost,
+                alive_until_ms: cx.now_ms,
+                began_ms: cx.now_ms,
+            };
+            let mut recovery = Recovery::new(
+                loaded,
+                self.is_playing() || matches!(self.deck, Deck::Waiting { paused: None, .. }),
+            );
+            let connected = matches!(self.voice, Voice::In { .. });
+            recovery.node = Some(if self.seat.open {
+                NodeFate::Resumed { connected }
+            } else {
+                NodeFate::Gone
+            });
+            self.recovery = Some(recovery);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.gateway = Some(recovery.gateway.unwrap_or(true) && resumed);
+            recovery.reached("gateway", cx);
+            if !resumed {
+                recovery.stage = Stage::Judging;
+                recovery.guild_by = Some(cx.now_ms + GUILD_WAIT_MS);
+            }
+        }
+        self.recovery_tick(cx, effects);
+    }
+
+    pub(super) fn recovery_guild_seen(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if let Some(recovery) = &mut self.recovery
+            && recovery.guild_by.is_some()
+        {
+            recovery.guild_by = None;
+            recovery.reached("guild", cx);
+            self.recovery_tick(cx, effects);
+        }
+    }
+
+    pub(super) fn recovery_node_resumed(&mut self, player: Option<&PlayerSeen>, cx: &Context) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.node = Some(NodeFate::Resumed {
+                connected: player.is_none_or(|seen| seen.connected || seen.paused),
+            });
+            recovery.reached("lavalink", cx);
+        }
+    }
+
+    pub(super) fn recovery_node_gone(&mut self, was_playing: bool, alive_until_ms: i64, cx: &Context) {
+        if self.recovery.is_none() && was_playing {
+            let loaded = Loaded {
+                trigger: Trigger::NodeLost,
+                alive_until_ms,
+                began_ms: cx.now_ms,
+            };
+            let mut recovery = Recovery::new(loaded, true);
+            recovery.gateway = Some(true);
+            self.recovery = Some(recovery);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.node = Some(NodeFate::Gone);
+            recovery.stage = Stage::Judging;
+            recovery.loaded.alive_until_ms = recovery.loaded.alive_until_ms.min(alive_until_ms);
+            recovery.reached("lavalink", cx);
+        }
+    }
+
+    pub(super) fn recovery_voice_in(&mut self, cx: &Context) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.reached("voice", cx);
+        }
+    }
+
+    /// Judges as soon as everything is known.
+    pub(super) fn recovery_tick(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        let needs_node = self.seat.node.is_some() && !matches!(self.deck, Deck::Empty);
+        let Some(recovery) = &mut self.recovery else { return };
+        if recovery.stage != Stage::Judging {
+            return;
+        }
+        let Some(gateway) = recovery.gateway else { return };
+        let fate = match recovery.node {
+            Some(fate) => fate,
+            None if needs_node => return,
+            None => NodeFate::Resumed { connected: true },
+        };
+        let carried_on = gateway && matches!(fate, NodeFate::Resumed { connected: true });
+        if carried_on && !matches!(self.voice, Voice::Checking { .. } | Voice::Joining { .. }) {
+            self.finish(Outcome::CarriedOn, cx, effects);
+            return;
+        }
+        if recovery.guild_by.is_some_and(|at| at > cx.now_ms) {
+            return;
+        }
+        let not_before = *recovery
+            .not_before
+            .get_or_insert(cx.now_ms + self.policy.stabilization_ms);
+        if not_before > cx.now_ms {
+            return;
+        }
+        self.act(gateway, fate, cx, effects);
+    }
+
+    fn act(&mut self, gateway: bool, fate: NodeFate, cx: &Context, effects: &mut Vec<Effect>) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let Loaded { alive_until_ms, .. } = recovery.loaded;
+        let was_playing = recovery.was_playing;
+        let outcome = if fate == NodeFate::Gone {
+            Outcome::Restored
+        } else {
+            Outcome::Rejoined
+        };
+        recovery.stage = Stage::Acting(outcome);
+        recovery.guild_by = None;
+        recovery.not_before = None;
+        // Where the ear was: now if the node still speaks, else when it was last known to.
+        let heard_until = if fate == (NodeFate::Resumed { connected: true }) {
+            cx.now_ms
+        } else {
+            alive_until_ms
+        };
+        self.hold(&Context {
+            now_ms: heard_until,
+            best_node: None,
+        });
+        self.dirty.head = true;
+        if cx.now_ms - alive_until_ms > self.policy.restore_max_age_ms || self.listeners.is_empty() {
+            self.keep_for_later(gateway, cx, effects);
+            return;
+        }
+        if fate == NodeFate::Gone
+            && was_playing
+            && !self.auto_resume()
+            && let Deck::Waiting { paused, .. } = &mut self.deck
+        {
+            *paused = Some(PauseReason::Restored);
+        }
+        if let Deck::Paused {
+            item,
+            position_ms,
+            reason,
+            ..
+        } = self.deck.clone()
+            && fate == NodeFate::Gone
+        {
+            self.deck = Deck::Waiting {
+                item,
+                from_ms: position_ms,
+                paused: Some(reason),
+            };
+        }
+        if gateway && matches!(self.voice, Voice::In { .. }) {
+            self.drive(cx, effects);
+        } else if let Some(channel) = self.voice.channel() {
+            self.rejoin(channel, cx, effects);
+        } else {
+            self.finish(Outcome::Failed, cx, effects);
+        }
+        self.finish_if_idle(cx, effects);
+    }
+
+    /// Too old, or nobody is there: not joined; the queue is kept and a Resume button offered.
+    fn keep_for_later(&mut self, in_voice: bool, cx: &Context, effects: &mut Vec<Effect>) {
+        self.go_out(PauseReason::Kept, cx, effects);
+        if in_voice {
+            effects.push(Effect::Voice {
+                channel: None,
+                priority: Priority::Background,
+            });
+        }
+        self.finish(Outcome::Restored, cx, effects);
+    }
+
+    /// The node plays (or holds, paused) what it should.
+    pub(super) fn recovery_playing(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if let Some(Stage::Acting(outcome)) = self.recovery.as_ref().map(|recovery| recovery.stage) {
+            self.finish(outcome, cx, effects);
+        }
+    }
+
+    /// Nothing was playing: being in voice is all there was to recover.
+    pub(super) fn finish_if_idle(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if matches!(self.deck, Deck::Empty | Deck::Paused { held: false, .. })
+            && matches!(self.voice, Voice::In { .. } | Voice::Out)
+        {
+            self.recovery_playing(cx, effects);
+        }
+    }
+
+    pub(super) fn finish_failed(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if self.recovery.is_some() {
+            self.finish(Outcome::Failed, cx, effects);
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome, cx: &Context, effects: &mut Vec<Effect>) {
+        let Some(mut recovery) = self.recovery.take() else {
+            return;
+        };
+        recovery.reached("play", cx);
+        let broke = recovery.was_playing && matches!(outcome, Outcome::Restored | Outcome::Rejoined);
+        let gap_ms = if broke {
+            u64::try_from(cx.now_ms - recovery.loaded.alive_until_ms).unwrap_or(0)
+        } else {
+            0
+        };
+        if broke && let Some(item) = self.deck.item() {
+            let paused = match &self.deck {
+                Deck::Paused { reason, .. }
+                | Deck::Waiting {
+                    paused: Some(reason), ..
+                } => Some(*reason),
+                Deck::Empty | Deck::Waiting { paused: None, .. } | Deck::Starting { .. } | Deck::Playing { .. } => None,
+            };
+            let position_ms = self.deck.heard_ms(cx.now_ms);
+            effects.push(Effect::Notice(Notice::Restored {
+                track: item.track.clone(),
+                position_ms,
+                paused,
+            }));
+        }
+        effects.push(Effect::Show);
+        effects.push(Effect::Recovered(Recovered {
+            trigger: recovery.loaded.trigger,
+            outcome,
+            began_ms: recovery.loaded.began_ms,
+            gap_ms,
+            phases: recovery.durations(),
+        }));
+    }
+}

@@ -1,0 +1,229 @@
+//! The states of the player; each carries what it needs and nothing else.
+
+use std::collections::BTreeSet;
+
+use crate::model::ids::{ChannelId, NodeName, UserId};
+use crate::model::position::{Anchor, NODE_LEAD_MS};
+use crate::model::record::{PauseReason, VoiceCredentials};
+use crate::model::track::Item;
+
+/// What the operator chose for every guild. Times in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `MUSIC_AUTO_RESUME`.
+    pub auto_resume: bool,
+    /// `SEGUE_RESTORE_MAX_AGE`.
+    pub restore_max_age_ms: i64,
+    /// `SEGUE_ALONE_TIMEOUT`.
+    pub alone_timeout_ms: i64,
+    /// `SEGUE_RESTORE_STABILIZATION`.
+    pub stabilization_ms: i64,
+    /// How long one attempt to join may take.
+    pub join_timeout_ms: i64,
+    /// Attempts to join before giving up.
+    pub join_attempts: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            auto_resume: true,
+            restore_max_age_ms: 3_600_000,
+            alone_timeout_ms: 300_000,
+            stabilization_ms: 0,
+            join_timeout_ms: 30_000,
+            join_attempts: 3,
+        }
+    }
+}
+
+/// What the node is (to be) doing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deck {
+    /// Nothing is loaded.
+    Empty,
+    /// A track is wanted; voice or node is missing.
+    Waiting {
+        /// Which.
+        item: Item,
+        /// Where to start, milliseconds.
+        from_ms: u64,
+        /// To be loaded, but to stand still.
+        paused: Option<PauseReason>,
+    },
+    /// The node was told and did not answer yet.
+    Starting {
+        /// Which.
+        item: Item,
+        /// Where it starts, milliseconds.
+        from_ms: u64,
+        /// Some formats cannot start in the middle: then it starts at 0 and is moved there.
+        seek_after: bool,
+    },
+    /// The node plays it.
+    Playing {
+        /// Which.
+        item: Item,
+        /// Where it is, as the node counts.
+        anchor: Anchor,
+    },
+    /// It stands still.
+    Paused {
+        /// Which.
+        item: Item,
+        /// Where, milliseconds.
+        position_ms: u64,
+        /// Why.
+        reason: PauseReason,
+        /// Whether the node holds it (then resuming is one flag, else a start).
+        held: bool,
+    },
+}
+
+impl Deck {
+    /// The entry that is loaded.
+    pub const fn item(&self) -> Option<&Item> {
+        match self {
+            Self::Empty => None,
+            Self::Waiting { item, .. }
+            | Self::Starting { item, .. }
+            | Self::Playing { item, .. }
+            | Self::Paused { item, .. } => Some(item),
+        }
+    }
+
+    /// What the ear hears (or last heard), milliseconds into the track.
+    pub fn heard_ms(&self, now_ms: i64) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Waiting { from_ms, .. } | Self::Starting { from_ms, .. } => *from_ms,
+            Self::Playing { item, anchor } => anchor.at(now_ms, item.track.length_ms).saturating_sub(NODE_LEAD_MS),
+            Self::Paused { position_ms, .. } => *position_ms,
+        }
+    }
+}
+
+/// The bot's way into a voice channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Voice {
+    /// In none.
+    Out,
+    /// May it? Op 4 is sent when the answer is yes.
+    Checking {
+        /// Where to.
+        channel: ChannelId,
+        /// When the question is asked again.
+        again_at: i64,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// Op 4 was sent; both of Discord's events are needed.
+    Joining {
+        /// Where to.
+        channel: ChannelId,
+        /// From the state event.
+        session_id: Option<String>,
+        /// From the server event: token and endpoint.
+        server: Option<(String, String)>,
+        /// When the attempt is given up.
+        give_up_at: i64,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// Connected, as far as Discord said.
+    In {
+        /// The complete credentials.
+        credentials: VoiceCredentials,
+    },
+    /// The voice server hung up in a way that may be a move, a kick or a lost session; Discord's events decide.
+    Torn {
+        /// Where the bot was.
+        credentials: VoiceCredentials,
+        /// When it rejoins by itself.
+        rejoin_at: i64,
+    },
+}
+
+impl Voice {
+    /// Where the bot is, or is about to be.
+    pub const fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::Out => None,
+            Self::Checking { channel, .. } | Self::Joining { channel, .. } => Some(*channel),
+            Self::In { credentials } | Self::Torn { credentials, .. } => Some(credentials.channel),
+        }
+    }
+
+    /// When it must be looked at again.
+    pub const fn deadline(&self) -> Option<i64> {
+        match self {
+            Self::Out | Self::In { .. } => None,
+            Self::Checking { again_at, .. } => Some(*again_at),
+            Self::Joining { give_up_at, .. } => Some(*give_up_at),
+            Self::Torn { rejoin_at, .. } => Some(*rejoin_at),
+        }
+    }
+}
+
+/// The player's place on a node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Seat {
+    /// Which node holds (or is to hold) the player.
+    pub(super) node: Option<NodeName>,
+    /// Counts the calls whose answer matters; older answers are dropped.
+    pub(super) generation: u32,
+    /// Whether the session is open: between a loss and the next `Ready` nothing can be said.
+    pub(super) open: bool,
+    /// When the session was lost, while it is.
+    pub(super) lost_at: Option<i64>,
+    /// A failed call is repeated then.
+    pub(super) retry_at: Option<i64>,
+    /// How many calls failed in a row.
+    pub(super) attempt: u32,
+    /// The node holds no track where one should play: unless an end is told first, the queue goes on then.
+    pub(super) assume_end_at: Option<i64>,
+}
+
+impl Seat {
+    pub(super) fn deadline(&self) -> Option<i64> {
+        [self.retry_at, self.assume_end_at].into_iter().flatten().min()
+    }
+}
+
+/// The people in the bot's channel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Listeners {
+    people: BTreeSet<UserId>,
+    /// Whether everybody is known, and not only who was seen moving.
+    pub(super) complete: bool,
+}
+
+impl Listeners {
+    pub(super) fn new(people: impl IntoIterator<Item = UserId>, complete: bool) -> Self {
+        Self {
+            people: people.into_iter().collect(),
+            complete,
+        }
+    }
+
+    pub(super) fn insert(&mut self, user: UserId) -> bool {
+        self.people.insert(user)
+    }
+
+    pub(super) fn remove(&mut self, user: UserId) -> bool {
+        self.people.remove(&user)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Surely nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.complete && self.people.is_empty()
+    }
+
+    pub(super) fn people(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.people.iter().copied()
+    }
+}

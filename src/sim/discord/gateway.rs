@@ -1,0 +1,264 @@
+//! One gateway socket: HELLO, heartbeats, the ops of a client, and the ways a socket ends.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::SinkExt as _;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Discord;
+use super::codec::Codec;
+use super::session::{Link, Out, Refusal};
+
+/// The longest payload that a client may send, in bytes.
+const LONGEST: usize = 4_096;
+/// Payloads a client may send in a minute.
+const SENDS: usize = 120;
+const MINUTE_MS: u64 = 60_000;
+/// How long a closing socket waits for its peer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How a socket ended.
+enum End {
+    /// TCP is gone, or was cut on purpose.
+    Gone,
+    /// The client sent a close frame.
+    ByClient(u16),
+    /// We send a close frame.
+    ByUs(u16, &'static str),
+}
+
+struct Gateway<'a> {
+    discord: &'a Discord,
+    link: Link,
+    session: Option<String>,
+    sent_ms: VecDeque<u64>,
+    beat: Instant,
+}
+
+/// Serves one socket until it ends.
+pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMap<String, String>) {
+    let (out, mut orders) = outbox();
+    let link = Link {
+        conn: discord.next_conn(),
+        out,
+        cut: discord.stop().child_token(),
+    };
+    let cut = link.cut.clone();
+    let mut gateway = Gateway {
+        discord: &discord,
+        link,
+        session: None,
+        sent_ms: VecDeque::new(),
+        beat: Instant::now(),
+    };
+    let mut codec = Codec::new(query.get("compress").map(String::as_str));
+    let end = match refuse_query(&query) {
+        Some(end) => end,
+        None => {
+            gateway.hello();
+            tokio::select! {
+                () = cut.cancelled() => End::Gone,
+                end = gateway.run(&mut socket, &mut orders, &mut codec) => end,
+            }
+        }
+    };
+    gateway.over(&end);
+    match end {
+        End::Gone => {}
+        End::ByClient(_) => farewell(&mut socket, None).await,
+        End::ByUs(code, reason) => {
+            let frame = CloseFrame {
+                code,
+                reason: reason.into(),
+            };
+            farewell(&mut socket, Some(frame)).await;
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the world may never wait for a socket; what a slow client leaves behind is its session's replay"
+)]
+fn outbox() -> (mpsc::UnboundedSender<Out>, mpsc::UnboundedReceiver<Out>) {
+    mpsc::unbounded_channel()
+}
+
+fn refuse_query(query: &HashMap<String, String>) -> Option<End> {
+    if query.get("v").is_some_and(|version| version != "10") {
+        return Some(End::ByUs(4012, "Invalid API version."));
+    }
+    if query.get("encoding").is_some_and(|encoding| encoding != "json") {
+        return Some(End::ByUs(4002, "Only JSON is spoken here."));
+    }
+    None
+}
+
+/// The closing handshake, for a peer that may not answer.
+async fn farewell(socket: &mut WebSocket, frame: Option<CloseFrame>) {
+    let wait = async {
+        if let Some(frame) = frame
+            && socket.send(Message::Close(Some(frame))).await.is_err()
+        {
+            return;
+        }
+        while let Some(Ok(_)) = socket.recv().await {}
+    };
+    // A peer that does not answer loses the connection, which needs no word.
+    let _ = timeout(FAREWELL, wait).await;
+}
+
+async fn write(socket: &mut WebSocket, codec: &mut Codec, orders: &mut Vec<Out>) -> Result<(), End> {
+    for order in orders.drain(..) {
+        match order {
+            Out::Frame(payload) => {
+                let frame = codec.frame(payload).ok_or(End::Gone)?;
+                socket.feed(frame).await.map_err(|_| End::Gone)?;
+            }
+            Out::Close(code, reason) => {
+                socket.flush().await.map_err(|_| End::Gone)?;
+                return Err(End::ByUs(code, reason));
+            }
+        }
+    }
+    socket.flush().await.map_err(|_| End::Gone)
+}
+
+impl Gateway<'_> {
+    fn hello(&self) {
+        let world = self.discord.lock();
+        if !world.faults.withholds("hello") {
+            let interval = world.settings.heartbeat_ms;
+            self.link.op(10, &json!({"heartbeat_interval": interval, "_trace": []}));
+        }
+    }
+
+    async fn run(
+        &mut self,
+        socket: &mut WebSocket,
+        orders: &mut mpsc::UnboundedReceiver<Out>,
+        codec: &mut Codec,
+    ) -> End {
+        // A client that misses two heartbeats is gone.
+        let patience = Duration::from_millis(self.discord.lock().settings.heartbeat_ms * 2);
+        let mut batch = Vec::with_capacity(64);
+        loop {
+            tokio::select! {
+                _ = orders.recv_many(&mut batch, 64) => {
+                    if let Err(end) = write(socket, codec, &mut batch).await {
+                        return end;
+                    }
+                }
+                frame = socket.recv() => {
+                    let read = match frame {
+                        None | Some(Err(_)) => Err(End::Gone),
+                        Some(Ok(Message::Text(text))) => self.read(text.as_bytes()),
+                        Some(Ok(Message::Binary(bytes))) => self.read(&bytes),
+                        Some(Ok(Message::Close(frame))) => Err(End::ByClient(frame.map_or(1005, |frame| frame.code))),
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                    };
+                    if let Err(end) = read {
+                        return end;
+                    }
+                }
+                () = sleep_until(self.beat + patience) => return End::Gone,
+            }
+        }
+    }
+
+    /// A payload from the client.
+    fn read(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let now = self.discord.now();
+        while self.sent_ms.front().is_some_and(|at| *at + MINUTE_MS <= now) {
+            self.sent_ms.pop_front();
+        }
+        self.sent_ms.push_back(now);
+        if self.sent_ms.len() > SENDS {
+            return Err(End::ByUs(4008, "Rate limited."));
+        }
+        if bytes.len() > LONGEST {
+            return Err(End::ByUs(4002, "Error while decoding payload."));
+        }
+        let Ok(payload) = serde_json::from_slice::<Value>(bytes) else {
+            return Err(End::ByUs(4002, "Error while decoding payload."));
+        };
+        let Some(op) = payload["op"].as_u64() else {
+            return Err(End::ByUs(4002, "Error while decoding payload."));
+        };
+        let data = &payload["d"];
+        match (op, self.session.is_some()) {
+            (1, _) => self.heartbeat(),
+            (2 | 6, true) => return Err(End::ByUs(4005, "Already authenticated.")),
+            (2, false) => return self.log_in(data, true),
+            (6, false) => return self.log_in(data, false),
+            (3 | 4 | 8 | 31, false) => return Err(End::ByUs(4003, "Not authenticated.")),
+            (4, true) => self.voice(data),
+            (3 | 8 | 31, true) => {}
+            _ => return Err(End::ByUs(4001, "Unknown opcode.")),
+        }
+        Ok(())
+    }
+
+    fn heartbeat(&mut self) {
+        self.beat = Instant::now();
+        if !self.discord.lock().faults.withholds("ack") {
+            self.link.op(11, &Value::Null);
+        }
+    }
+
+    fn log_in(&mut self, data: &Value, fresh: bool) -> Result<(), End> {
+        let mut world = self.discord.lock();
+        let outcome = if fresh {
+            world.identify(&self.link, data)
+        } else {
+            world.resume(&self.link, data)
+        };
+        drop(world);
+        match outcome {
+            Ok(session) => {
+                self.session = Some(session);
+                Ok(())
+            }
+            Err(Refusal::Invalid) => {
+                self.link.op(9, &Value::Bool(false));
+                Ok(())
+            }
+            Err(Refusal::Close(code, reason)) => Err(End::ByUs(code, reason)),
+            Err(Refusal::Cut) => Err(End::Gone),
+            Err(Refusal::Silence) => Ok(()),
+        }
+    }
+
+    fn voice(&self, data: &Value) {
+        if let Some(session) = &self.session {
+            self.discord.lock().voice_request(session, self.link.conn, data);
+        }
+    }
+
+    /// The socket is over: the log, the counters and the session learn it.
+    fn over(&self, end: &End) {
+        let (by, code, reason) = match end {
+            End::Gone => ("none", None, ""),
+            End::ByClient(code) => ("client", Some(*code), ""),
+            End::ByUs(code, reason) => ("server", Some(*code), *reason),
+        };
+        let mut world = self.discord.lock();
+        let known = self.session.as_ref().and_then(|id| world.sessions.get(id));
+        let attached = known.filter(|session| session.link.as_ref().is_some_and(|link| link.conn == self.link.conn));
+        let fields = json!({
+            "by": by, "code": code, "reason": reason, "conn": self.link.conn, "session": self.session,
+            "shard": known.map(|session| session.shard), "shards": known.map(|session| session.shards),
+            "attached": attached.is_some(),
+        });
+        world.log.append("gateway_closed", fields);
+        let name = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        *world.counters.closes.entry(name).or_insert(0) += 1;
+        let for_good = matches!(end, End::ByClient(1000 | 1001));
+        world.detach(self.session.as_deref(), self.link.conn, for_good);
+    }
+}

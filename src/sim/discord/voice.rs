@@ -1,0 +1,231 @@
+//! Voice: who is in which channel, what op 4 does, and what an admin or a region change does to the bot.
+
+use rand::Rng as _;
+use serde_json::{Value, json};
+
+use super::ids::id_of;
+use super::world::{Kind, VoiceState, World};
+use super::{payload, permission};
+use crate::sim::voice::Minted;
+
+impl World {
+    /// Op 4 of a session.
+    pub(crate) fn voice_request(&mut self, session: &str, conn: u64, data: &Value) {
+        self.counters.voice_state_update += 1;
+        let Some(guild) = id_of(&data["guild_id"]) else { return };
+        let channel = id_of(&data["channel_id"]);
+        let shard = self.sessions.get(session).map(|session| session.shard);
+        self.log.append(
+            "voice_request",
+            json!({
+                "guild": guild.to_string(), "channel": channel.map(|id| id.to_string()), "session": session,
+                "shard": shard, "conn": conn,
+            }),
+        );
+        let covers = self.sessions.get(session).is_some_and(|session| session.covers(guild));
+        if !covers || !self.guilds.contains_key(&guild) || self.faults.swallows_op4(guild) {
+            return;
+        }
+        let flag = |name: &str| data[name].as_bool().unwrap_or(false);
+        match channel {
+            None => self.remove_bot_voice(guild),
+            Some(channel) if self.bot_may_join(guild, channel) => {
+                self.bot_joins(guild, channel, session, flag("self_mute"), flag("self_deaf"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A channel that is full, hidden or forbidden answers nothing.
+    fn bot_may_join(&self, guild: u64, channel: u64) -> bool {
+        let Some((of, place)) = self.channel(channel) else {
+            return false;
+        };
+        if of.id != guild || place.kind == Kind::Text {
+            return false;
+        }
+        let allowed = permission::of(of, self.bot, &of.bot_roles, Some(place));
+        let inside = of.voice.get(&self.bot).is_some_and(|state| state.channel == channel);
+        let count = of.voice.values().filter(|state| state.channel == channel).count() as u64;
+        let full = place.user_limit > 0 && count >= place.user_limit && !inside;
+        allowed & permission::CONNECT != 0 && (!full || allowed & permission::MOVE_MEMBERS != 0)
+    }
+
+    fn bot_joins(&mut self, guild: u64, channel: u64, session: &str, self_mute: bool, self_deaf: bool) {
+        let stage = self
+            .channel(channel)
+            .is_some_and(|(_, place)| place.kind == Kind::Stage);
+        let bot = self.bot;
+        let before = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned();
+        let same_channel = before.as_ref().is_some_and(|state| state.channel == channel);
+        let same_session = before.as_ref().is_some_and(|state| state.session == session);
+        let state = VoiceState {
+            channel,
+            session: session.to_owned(),
+            self_mute,
+            self_deaf,
+            suppress: stage && before.as_ref().is_none_or(|state| !same_channel || state.suppress),
+            asked_to_speak: None,
+        };
+        if let Some(guild) = self.guilds.get_mut(&guild) {
+            guild.voice.insert(bot, state);
+        }
+        self.tell_voice_state(guild, bot, session);
+        if same_channel && same_session && self.switchboard.minted(guild).is_some() {
+            self.tell_voice_server(guild);
+        } else {
+            // Another channel ends the old connection; another session leaves it with credentials that are void.
+            let code = if same_channel { 4006 } else { 4014 };
+            self.mint(guild, code);
+        }
+        self.count_people(guild);
+    }
+
+    /// New credentials for the bot's connection; the old one is closed with `code`.
+    pub(crate) fn mint(&mut self, guild: u64, code: u16) {
+        let bot = self.bot;
+        let Some(state) = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned() else {
+            return;
+        };
+        let endpoint = match &self.settings.voice_endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => format!("voice-{}.sim:443", 1 + guild_number(guild) % 8),
+        };
+        let minted = Minted {
+            token: format!("{:016x}", self.rng.random::<u64>()),
+            endpoint,
+            session_id: state.session,
+            channel: state.channel,
+        };
+        self.switchboard.close(guild, code, true);
+        self.switchboard.mint(guild, minted);
+        self.tell_voice_server(guild);
+    }
+
+    /// VOICE_SERVER_UPDATE, to the session that holds the connection and to no other.
+    fn tell_voice_server(&mut self, guild: u64) {
+        let Some(minted) = self.switchboard.minted(guild) else {
+            return;
+        };
+        let endpoint = (!self.faults.hides_endpoint(guild)).then_some(&minted.endpoint);
+        let data = json!({"token": minted.token, "guild_id": guild.to_string(), "endpoint": endpoint});
+        self.log.append(
+            "voice_server",
+            json!({"guild": guild.to_string(), "session": minted.session_id, "endpoint": endpoint}),
+        );
+        self.dispatch_to(&minted.session_id, "VOICE_SERVER_UPDATE", &data);
+    }
+
+    /// VOICE_STATE_UPDATE, to every session of the shard.
+    pub(crate) fn tell_voice_state(&mut self, guild: u64, user: u64, session: &str) {
+        let Some(known) = self.guilds.get(&guild) else { return };
+        let channel = known.voice.get(&user).map(|state| state.channel.to_string());
+        let data = payload::voice_state(known, self.bot, user, session);
+        let who = if user == self.bot {
+            "bot".to_owned()
+        } else {
+            user.to_string()
+        };
+        self.log.append(
+            "voice_state",
+            json!({"guild": guild.to_string(), "user": who, "channel": channel}),
+        );
+        self.dispatch(guild, "VOICE_STATE_UPDATE", &data);
+    }
+
+    /// The bot leaves voice: by itself, kicked, or because its session ended.
+    pub(crate) fn remove_bot_voice(&mut self, guild: u64) {
+        let bot = self.bot;
+        let Some(state) = self.guilds.get_mut(&guild).and_then(|guild| guild.voice.remove(&bot)) else {
+            return;
+        };
+        self.switchboard.close(guild, 4014, true);
+        self.tell_voice_state(guild, bot, &state.session);
+        self.count_people(guild);
+    }
+
+    /// An admin moves the bot, or kicks it. `false` when it is in no voice channel.
+    pub(crate) fn move_bot(&mut self, guild: u64, channel: Option<u64>) -> bool {
+        let bot = self.bot;
+        let Some(state) = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned() else {
+            return false;
+        };
+        self.audio.mark_moved(guild);
+        match channel {
+            None => self.remove_bot_voice(guild),
+            Some(channel) if channel == state.channel => {}
+            Some(channel) => self.bot_joins(guild, channel, &state.session, state.self_mute, state.self_deaf),
+        }
+        true
+    }
+
+    /// A person joins, moves or leaves.
+    pub(crate) fn move_person(&mut self, guild: u64, user: u64, channel: Option<u64>) {
+        let stage = channel.is_some_and(|id| self.channel(id).is_some_and(|(_, place)| place.kind == Kind::Stage));
+        let fresh = self.word();
+        let Some(known) = self.guilds.get_mut(&guild) else {
+            return;
+        };
+        let before = known.voice.remove(&user);
+        let session = before.as_ref().map_or(fresh, |state| state.session.clone());
+        match channel {
+            None if before.is_none() => return,
+            None => {}
+            Some(channel) => {
+                let state = VoiceState {
+                    channel,
+                    session: session.clone(),
+                    self_mute: false,
+                    self_deaf: false,
+                    suppress: stage,
+                    asked_to_speak: None,
+                };
+                known.voice.insert(user, state);
+            }
+        }
+        self.tell_voice_state(guild, user, &session);
+        self.count_people(guild);
+    }
+
+    /// Tells the record of audio how many people could listen.
+    fn count_people(&self, guild: u64) {
+        let Some(known) = self.guilds.get(&guild) else { return };
+        let bot = known.voice.get(&self.bot).map(|state| state.channel);
+        let with_bot = |(user, state): &(&u64, &VoiceState)| **user != self.bot && Some(state.channel) == bot;
+        self.audio.people(guild, known.voice.iter().filter(with_bot).count());
+    }
+
+    /// The voice server of a guild goes away and comes back elsewhere: first without an endpoint, then with one.
+    pub(crate) fn tell_endpoint(&mut self, guild: u64) {
+        if self.faults.hides_endpoint(guild) {
+            self.switchboard.close(guild, 4014, false);
+            self.tell_voice_server(guild);
+        } else {
+            self.mint(guild, 4014);
+        }
+    }
+
+    /// `PATCH /guilds/{g}/voice-states/@me`: stage speakers. `false` when the bot is in no voice channel.
+    pub(crate) fn patch_bot_voice(&mut self, guild: u64, body: &Value) -> bool {
+        let bot = self.bot;
+        let wall = self.ids.wall_ms();
+        let Some(state) = self.guilds.get_mut(&guild).and_then(|guild| guild.voice.get_mut(&bot)) else {
+            return false;
+        };
+        if let Some(suppress) = body["suppress"].as_bool() {
+            state.suppress = suppress;
+            state.asked_to_speak = None;
+        }
+        if body["request_to_speak_timestamp"].is_string() {
+            state.asked_to_speak = Some(wall);
+        }
+        let session = state.session.clone();
+        self.tell_voice_state(guild, bot, &session);
+        true
+    }
+}
+
+/// Spreads guilds over voice servers; stable for a guild.
+fn guild_number(guild: u64) -> u64 {
+    guild >> 22
+}

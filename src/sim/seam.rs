@@ -1,0 +1,89 @@
+//! The one place where the Discord half meets the Lavalink half: how nodes are started, and how their faults end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
+pub(crate) use super::audio::Audio;
+use super::clock::Clock;
+pub use super::lavalink::NodeReady;
+use super::lavalink::{self, FaultEnd};
+use super::log::Log;
+use super::voice::Switchboard;
+
+/// How to start the nodes.
+#[derive(Debug)]
+pub(crate) struct NodeOptions {
+    /// Their names and where each listens.
+    pub(crate) listen: Vec<(String, SocketAddr)>,
+    /// The host that the ready line names.
+    pub(crate) host: String,
+    /// The simulator's seed.
+    pub(crate) seed: u64,
+}
+
+/// The Lavalink nodes, and the faults of theirs that last.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    nodes: lavalink::Nodes,
+    lasting: Mutex<HashMap<String, FaultEnd>>,
+}
+
+impl Nodes {
+    /// Starts the nodes and their record.
+    pub(crate) async fn start(options: NodeOptions, clock: Clock, log: Log, switchboard: Switchboard) -> io::Result<(Self, Audio)> {
+        let NodeOptions { listen, host, seed } = options;
+        let audio = Audio::new(clock);
+        let (names, listen): (Vec<_>, Vec<_>) = listen.into_iter().unzip();
+        let nodes = lavalink::Nodes::start(&names, listen, Some(host), clock, log, switchboard, audio.clone(), seed).await?;
+        Ok((Self { nodes, lasting: Mutex::default() }, audio))
+    }
+
+    /// The nodes of the ready line.
+    pub(crate) fn ready(&self) -> Vec<NodeReady> {
+        self.nodes.ready()
+    }
+
+    /// `nodes` of `GET /world`.
+    pub(crate) fn world(&self) -> Value {
+        self.nodes.world()
+    }
+
+    /// Begins a fault; `None` when the kind is none of the nodes', `Some(Err(why))` when its fields are wrong.
+    pub(crate) fn fault(&self, kind: &str, fault: &Value) -> Option<Result<(), String>> {
+        let begun = self.nodes.fault(kind, fault)?;
+        Some(begun.map(|end| {
+            self.lasting.lock().unwrap_or_else(PoisonError::into_inner).insert(key(kind, fault), end);
+        }))
+    }
+
+    /// Ends a lasting fault that [`Nodes::fault`] began.
+    pub(crate) fn end_fault(&self, kind: &str, fault: &Value) {
+        let end = self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(kind, fault));
+        if let Some(end) = end {
+            end.end();
+        }
+    }
+
+    /// Kinds of faults that are the nodes'.
+    pub(crate) fn fault_kinds() -> impl Iterator<Item = &'static str> {
+        lavalink::fault_kinds()
+    }
+
+    /// `lavalink` of `GET /counters`.
+    pub(crate) fn counters(&self) -> Value {
+        self.nodes.counters()
+    }
+
+    /// Ends every node.
+    pub(crate) async fn shutdown(&self) {
+        self.nodes.shutdown().await;
+    }
+}
+
+fn key(kind: &str, fault: &Value) -> String {
+    format!("{kind} {fault}")
+}

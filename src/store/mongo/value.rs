@@ -1,0 +1,142 @@
+//! JSON as native BSON and back, losing nothing.
+//!
+//! BSON cannot say three things that JSON can: keys with NUL (and keys with `$` or dots are awkward to query), and whole
+//! numbers above `i64::MAX`. The former are percent-encoded, the latter stored as decimals.
+
+use mongodb::bson::{Bson, Decimal128, Document};
+use serde_json::{Map, Number, Value};
+
+pub(super) fn to_bson(value: &Value) -> Bson {
+    match value {
+        Value::Null => Bson::Null,
+        Value::Bool(value) => Bson::Boolean(*value),
+        Value::Number(number) => number_to_bson(number),
+        Value::String(text) => Bson::String(text.clone()),
+        Value::Array(values) => Bson::Array(values.iter().map(to_bson).collect()),
+        Value::Object(map) => Bson::Document(
+            map.iter()
+                .map(|(key, value)| (escaped(key), to_bson(value)))
+                .collect::<Document>(),
+        ),
+    }
+}
+
+fn number_to_bson(number: &Number) -> Bson {
+    if let Some(whole) = number.as_i64() {
+        Bson::Int64(whole)
+    } else if number.is_u64() {
+        number
+            .to_string()
+            .parse::<Decimal128>()
+            .map_or(Bson::Null, Bson::Decimal128)
+    } else {
+        number.as_f64().map_or(Bson::Null, Bson::Double)
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "BSON has types that this program never writes"
+)]
+pub(super) fn from_bson(value: Bson) -> Value {
+    match value {
+        Bson::Null => Value::Null,
+        Bson::Boolean(value) => value.into(),
+        Bson::Int32(value) => value.into(),
+        Bson::Int64(value) => value.into(),
+        Bson::Double(value) => value.into(),
+        Bson::Decimal128(value) => value
+            .to_string()
+            .parse::<u64>()
+            .map_or_else(|_| Value::String(value.to_string()), Value::from),
+        Bson::String(text) => Value::String(text),
+        Bson::Array(values) => values.into_iter().map(from_bson).collect(),
+        Bson::Document(document) => Value::Object(from_document(document)),
+        Bson::DateTime(time) => time.timestamp_millis().into(),
+        other => Value::String(other.to_string()),
+    }
+}
+
+pub(super) fn from_document(document: Document) -> Map<String, Value> {
+    document
+        .into_iter()
+        .map(|(key, value)| (unescaped(&key), from_bson(value)))
+        .collect()
+}
+
+/// A key without `%`, `$`, dot and NUL.
+pub(super) fn escaped(key: &str) -> String {
+    let mut safe = String::with_capacity(key.len());
+    for letter in key.chars() {
+        match letter {
+            '%' => safe.push_str("%25"),
+            '$' => safe.push_str("%24"),
+            '.' => safe.push_str("%2E"),
+            '\0' => safe.push_str("%00"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+fn unescaped(key: &str) -> String {
+    key.replace("%24", "$")
+        .replace("%2E", ".")
+        .replace("%00", "\0")
+        .replace("%25", "%")
+}
+
+/// A whole number, whichever way it was stored.
+pub(super) fn int(document: &Document, key: &str) -> Option<i64> {
+    let value = document.get(key)?;
+    value.as_i64().or_else(|| value.as_i32().map(i64::from))
+}
+
+/// The same, without a sign.
+pub(super) fn count(document: &Document, key: &str) -> Option<u64> {
+    int(document, key).and_then(|value| value.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("JSON has no NaN", |f| f.is_finite())
+                .prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[%$.a0-9E\u{0}é]{0,6}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_comes_back_as_it_was(value in any_json()) {
+            let document = mongodb::bson::doc! { "v": to_bson(&value) };
+            let bytes = document.to_vec().expect("BSON takes it");
+            let mut back = Document::from_reader(&bytes[..]).expect("BSON");
+            prop_assert_eq!(from_bson(back.remove("v").expect("there")), value);
+        }
+    }
+
+    #[test]
+    fn keys_are_safe_for_paths() {
+        assert_eq!(escaped("$a.b\0%24"), "%24a%2Eb%00%2524");
+        assert_eq!(from_bson(to_bson(&json!({ "%2524": 1 }))), json!({ "%2524": 1 }));
+    }
+}

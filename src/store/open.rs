@@ -1,0 +1,40 @@
+//! From the address in the settings to a store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::mongo::MongoStore;
+use super::sqlite::SqliteStore;
+use super::{SharedStore, StoreError};
+
+/// Opens the store at `sqlite:PATH` or `mongodb://…` and makes its tables or indexes. Errors name the place and what to
+/// do, never a password. May take 10 s when MongoDB does not answer.
+pub async fn open(address: &SecretString) -> Result<SharedStore, StoreError> {
+    let address = address.expose_secret();
+    if let Some(path) = address.strip_prefix("sqlite:") {
+        if path.is_empty() || path == ":memory:" {
+            return Err(refused("the address names no file; write sqlite:PATH"));
+        }
+        let path = Path::new(path).to_owned();
+        let store = tokio::task::spawn_blocking(move || SqliteStore::open(&path))
+            .await
+            .map_err(|error| StoreError::Refused {
+                what: "opening the store",
+                source: Box::new(error),
+            })??;
+        return Ok(Arc::new(store));
+    }
+    if address.starts_with("mongodb://") || address.starts_with("mongodb+srv://") {
+        return Ok(Arc::new(MongoStore::open(address).await?));
+    }
+    Err(refused("the address must begin with sqlite: or mongodb://"))
+}
+
+fn refused(what: &'static str) -> StoreError {
+    StoreError::Refused {
+        what: "opening the store",
+        source: what.into(),
+    }
+}

@@ -1,0 +1,282 @@
+//! The guilds' three tables.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde_json::Value;
+
+use super::fault::OrFailed as _;
+use super::tables::text;
+use crate::model::ids::{Epoch, GuildId, MemberId};
+use crate::model::position::Anchor;
+use crate::model::record::{Head, Lists};
+use crate::store::row::{Claim, Judged, StoredGuild, judge, sort_by_end, unreadable, unwritable};
+use crate::store::schema::{self, Record, head_contains_lists};
+use crate::store::{Checkpoint, GuildRow, GuildWrite, Sealed, StoreError, Written};
+
+const SELECT: &str = "SELECT g.id, g.shard, g.owner, g.epoch, g.rev, g.active, g.ends_at_ms,
+    g.anchor_position_ms, g.anchor_at_ms, g.anchor_speed, h.head, l.lists
+    FROM guilds g LEFT JOIN guild_heads h ON h.id = g.id LEFT JOIN guild_lists l ON l.id = g.id";
+/// Owners from whom a guild may be taken: `?2` and whoever is final. Nobody is asked for apart (NULL).
+const TAKEABLE: &str = "(owner IS NULL OR owner = ?2
+    OR owner IN (SELECT id FROM members WHERE state IN ('fenced', 'gone')))";
+
+/// SQLite's integers have a sign, snowflakes do not.
+fn key(id: GuildId) -> i64 {
+    id.get().cast_signed()
+}
+
+/// A row, or which guild cannot be read and why.
+type Found = Result<StoredGuild, (GuildId, String)>;
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Option<Found>> {
+    let Some(id) = GuildId::new_checked(row.get::<_, i64>(0)?.cast_unsigned()) else {
+        return Ok(None);
+    };
+    let anchor = match (row.get(7)?, row.get(8)?, row.get(9)?) {
+        (Some(position_ms), Some(at_ms), Some(speed)) => Some(Anchor {
+            position_ms,
+            at_ms,
+            speed,
+        }),
+        _ => None,
+    };
+    let head: Option<String> = row.get(10)?;
+    let lists: Option<String> = row.get(11)?;
+    let stored = StoredGuild {
+        id,
+        shard: row.get(1)?,
+        owner: row.get(2)?,
+        epoch: row.get(3)?,
+        rev: row.get(4)?,
+        active: row.get(5)?,
+        ends_at_ms: row.get(6)?,
+        head: Value::Null,
+        lists: None,
+        anchor,
+    };
+    Ok(Some(parsed(stored, head.as_deref().unwrap_or(""), lists.as_deref())))
+}
+
+fn parsed(stored: StoredGuild, head: &str, lists: Option<&str>) -> Found {
+    let id = stored.id;
+    let damaged = |part: &str, error: serde_json::Error| (id, format!("{part}: {error}"));
+    Ok(StoredGuild {
+        head: serde_json::from_str(head).map_err(|error| damaged("head", error))?,
+        lists: lists
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| damaged("lists", error))?,
+        ..stored
+    })
+}
+
+fn stored(db: &Connection, id: GuildId) -> Result<Option<StoredGuild>, StoreError> {
+    db.prepare_cached(&format!("{SELECT} WHERE g.id = ?1"))
+        .and_then(|mut select| select.query_row([key(id)], found).optional())
+        .or_failed("reading a guild")?
+        .flatten()
+        .transpose()
+        .map_err(|(id, why)| unreadable(id, why))
+}
+
+pub(super) fn one(db: &Connection, id: GuildId) -> Result<Option<GuildRow>, StoreError> {
+    stored(db, id)?
+        .map(|stored| stored.into_row().map_err(|why| unreadable(id, why)))
+        .transpose()
+}
+
+pub(super) fn seal(
+    db: &Connection,
+    shard: u32,
+    previous: Option<&MemberId>,
+    me: &MemberId,
+) -> Result<Sealed, StoreError> {
+    let what = "sealing the guilds of a shard";
+    db.execute(
+        &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1 WHERE shard = ?1 AND {TAKEABLE} AND owner IS NOT ?3"),
+        params![shard, previous.map(|member| &member.0), me.0],
+    )
+    .or_failed(what)?;
+    let rows: Vec<Option<Found>> = db
+        .prepare_cached(&format!(
+            "{SELECT} WHERE g.shard = ?1 AND g.owner = ?2 AND (g.active OR g.schema > ?3)"
+        ))
+        .and_then(|mut select| {
+            select
+                .query_map(params![shard, me.0, crate::model::record::SCHEMA], found)?
+                .collect()
+        })
+        .or_failed(what)?;
+    let mut sealed = Sealed::default();
+    for row in rows.into_iter().flatten() {
+        let id = row.as_ref().map_or_else(|(id, _)| *id, |stored| stored.id);
+        match row.map_err(|(_, why)| why).and_then(StoredGuild::into_row) {
+            Ok(row) => sealed.active.push(row),
+            Err(why) => sealed.unreadable.push((id, why)),
+        }
+    }
+    sort_by_end(&mut sealed.active);
+    Ok(sealed)
+}
+
+pub(super) fn claim(
+    db: &Connection,
+    id: GuildId,
+    shard: u32,
+    previous: Option<&MemberId>,
+    me: &MemberId,
+    write_schema: u32,
+) -> Result<Option<GuildRow>, StoreError> {
+    let what = "claiming a guild";
+    let there = look(db, id)?;
+    let mine = there.as_ref().is_some_and(|claim| claim.owner.as_ref() == Some(&me.0));
+    if there.is_none() {
+        let record = schema::write(&Head::default(), Some(&Lists::default()), write_schema).map_err(unwritable)?;
+        db.execute(
+            "INSERT INTO guilds (id, shard, owner, epoch, rev, active, schema) VALUES (?1, ?2, ?3, 1, 0, 0, ?4)",
+            params![key(id), shard, me.0, record.schema],
+        )
+        .or_failed(what)?;
+        put_parts(db, id, &record)?;
+    } else if !mine {
+        let taken = db
+            .execute(
+                &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1, shard = ?4 WHERE id = ?1 AND {TAKEABLE}"),
+                params![key(id), previous.map(|member| &member.0), me.0, shard],
+            )
+            .or_failed(what)?;
+        if taken == 0 {
+            return Ok(None);
+        }
+    }
+    one(db, id)
+}
+
+fn look(db: &Connection, id: GuildId) -> Result<Option<Claim>, StoreError> {
+    db.prepare_cached("SELECT owner, epoch, rev, schema FROM guilds WHERE id = ?1")
+        .and_then(|mut select| {
+            select
+                .query_row([key(id)], |row| {
+                    Ok(Claim {
+                        owner: row.get(0)?,
+                        epoch: row.get(1)?,
+                        rev: row.get(2)?,
+                        schema: row.get(3)?,
+                    })
+                })
+                .optional()
+        })
+        .or_failed("reading a guild")
+}
+
+pub(super) fn write(db: &Connection, write: &GuildWrite, schema: u32) -> Result<Written, StoreError> {
+    let there = look(db, write.id)?;
+    match judge(write, there.as_ref()) {
+        Judged::Settled(written) => return Ok(written),
+        Judged::Newer => {
+            return Err(unreadable(
+                write.id,
+                "a newer version of the program wrote it".to_owned(),
+            ));
+        }
+        Judged::Apply => {}
+    }
+    let carried;
+    let lists = if write.lists.is_none()
+        && (head_contains_lists(schema) || there.is_some_and(|claim| head_contains_lists(claim.schema)))
+    {
+        carried = one(db, write.id)?.map(|row| row.snapshot.lists);
+        carried.as_ref()
+    } else {
+        write.lists.as_ref()
+    };
+    let record = schema::write(&write.head, lists, schema).map_err(unwritable)?;
+    let anchor = schema::anchor_of(&write.head);
+    db.prepare_cached(
+        "UPDATE guilds SET shard = ?2, rev = ?3, active = ?4, ends_at_ms = ?5, schema = ?6,
+         anchor_position_ms = ?7, anchor_at_ms = ?8, anchor_speed = ?9 WHERE id = ?1",
+    )
+    .and_then(|mut update| {
+        update.execute(params![
+            key(write.id),
+            write.shard,
+            write.rev.0,
+            write.active,
+            write.ends_at_ms,
+            record.schema,
+            anchor.map(|anchor| anchor.position_ms),
+            anchor.map(|anchor| anchor.at_ms),
+            anchor.map(|anchor| anchor.speed),
+        ])
+    })
+    .or_failed("writing a guild")?;
+    put_parts(db, write.id, &record)?;
+    Ok(Written::Done)
+}
+
+fn put_parts(db: &Connection, id: GuildId, record: &Record) -> Result<(), StoreError> {
+    let what = "writing a guild";
+    db.prepare_cached("INSERT OR REPLACE INTO guild_heads (id, head) VALUES (?1, ?2)")
+        .or_failed(what)?
+        .execute(params![key(id), text(what, &record.head)?])
+        .or_failed(what)?;
+    if let Some(lists) = &record.lists {
+        db.prepare_cached("INSERT OR REPLACE INTO guild_lists (id, lists) VALUES (?1, ?2)")
+            .or_failed(what)?
+            .execute(params![key(id), text(what, lists)?])
+            .or_failed(what)?;
+    } else if head_contains_lists(record.schema) {
+        db.execute("DELETE FROM guild_lists WHERE id = ?1", [key(id)])
+            .or_failed(what)?;
+    }
+    Ok(())
+}
+
+pub(super) fn checkpoint(db: &Connection, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
+    let what = "auto-saving";
+    let mut update = db
+        .prepare_cached(
+            "UPDATE guilds SET anchor_position_ms = ?5, anchor_at_ms = ?6, anchor_speed = ?7, ends_at_ms = ?8
+             WHERE id = ?1 AND owner = ?2 AND epoch = ?3 AND rev = ?4 AND anchor_at_ms <= ?6",
+        )
+        .or_failed(what)?;
+    let mut lost = Vec::new();
+    for one in batch {
+        let changed = update
+            .execute(params![
+                key(one.id),
+                one.owner.0,
+                one.epoch.0,
+                one.rev.0,
+                one.anchor.position_ms,
+                one.anchor.at_ms,
+                one.anchor.speed,
+                one.ends_at_ms,
+            ])
+            .or_failed(what)?;
+        let kept = changed == 1
+            || look(db, one.id)?
+                .is_some_and(|claim| claim.owner.as_ref() == Some(&one.owner.0) && claim.epoch == one.epoch.0);
+        if !kept {
+            lost.push(one.id);
+        }
+    }
+    Ok(lost)
+}
+
+pub(super) fn delete(db: &Connection, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
+    let what = "deleting a guild";
+    let deleted = db
+        .execute(
+            "DELETE FROM guilds WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
+            params![key(id), me.0, epoch.0],
+        )
+        .or_failed(what)?;
+    if deleted == 0 {
+        return Ok(false);
+    }
+    for table in ["guild_heads", "guild_lists"] {
+        db.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key(id)])
+            .or_failed(what)?;
+    }
+    Ok(true)
+}

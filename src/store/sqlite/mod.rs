@@ -1,0 +1,210 @@
+//! The store in one SQLite file, for a laptop, one machine, the demo. Several processes may share it.
+//!
+//! One thread owns the connection (`thread`). WAL with `synchronous=FULL`: what is confirmed is on the disk. A guild lies
+//! in three tables by how often each part changes, so that a checkpoint touches a few bytes only.
+
+mod fault;
+mod guilds;
+mod members;
+mod shards;
+mod tables;
+mod thread;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use self::thread::{Kind, Thread};
+use super::{
+    Beat, Checkpoint, GatewaySession, GuildRow, GuildWrite, MemberRow, MemberState, Sealed, ShardRow, Store,
+    StoreError, Written, schema,
+};
+use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
+use crate::model::record::SCHEMA;
+
+/// A [`Store`] in a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    thread: Thread,
+    path: String,
+    write_schema: AtomicU32,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it (mode 0600, its folder too). Blocks; call it off the runtime.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = tables::connect(path)?;
+        Ok(Self {
+            thread: Thread::start(connection)?,
+            path: path.display().to_string(),
+            write_schema: AtomicU32::new(SCHEMA),
+        })
+    }
+
+    /// Limits the file to this many pages, as a quota would (`PRAGMA max_page_count`).
+    pub async fn limit_pages(&self, pages: u32) -> Result<(), StoreError> {
+        let job = move |db: &_| tables::limit_pages(db, pages);
+        self.thread.call("limiting the file", Kind::Read, job).await
+    }
+
+    /// How many transactions were committed so far: fewer than writes, when several waited.
+    pub fn commits(&self) -> u64 {
+        self.thread.commits()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.path)
+    }
+
+    fn set_write_schema(&self, schema: u32) {
+        self.write_schema
+            .store(schema.clamp(schema::OLDEST, SCHEMA), Ordering::Relaxed);
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.thread.call("ping", Kind::Write, tables::ping).await
+    }
+
+    async fn now_ms(&self) -> Result<i64, StoreError> {
+        self.thread.call("reading the clock", Kind::Read, tables::now_ms).await
+    }
+
+    async fn join(&self, member: MemberRow) -> Result<(), StoreError> {
+        let job = move |db: &_| members::join(db, &member);
+        self.thread.call("joining", Kind::Write, job).await
+    }
+
+    async fn renew(&self, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError> {
+        let (id, beat) = (id.clone(), beat.clone());
+        let job = move |db: &_| members::renew(db, &id, &beat);
+        self.thread.call("renewing", Kind::Write, job).await
+    }
+
+    async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
+        self.thread.call("reading members", Kind::Read, members::all).await
+    }
+
+    async fn fence(&self, id: &MemberId, why: &str) -> Result<bool, StoreError> {
+        let (id, why) = (id.clone(), why.to_owned());
+        let job = move |db: &_| members::fence(db, &id, &why);
+        self.thread.call("fencing", Kind::Write, job).await
+    }
+
+    async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
+        let id = id.clone();
+        let job = move |db: &_| members::set_state(db, &id, state);
+        self.thread.call("changing a member's state", Kind::Write, job).await
+    }
+
+    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
+        self.thread.call("reading shards", Kind::Read, shards::all).await
+    }
+
+    async fn claim_shard(
+        &self,
+        id: u32,
+        previous: Option<&MemberId>,
+        me: &MemberId,
+    ) -> Result<Option<ShardRow>, StoreError> {
+        let (previous, me) = (previous.cloned(), me.clone());
+        let job = move |db: &_| shards::claim(db, id, previous.as_ref(), &me);
+        self.thread.call("claiming a shard", Kind::Write, job).await
+    }
+
+    async fn save_session(
+        &self,
+        id: u32,
+        me: &MemberId,
+        epoch: Epoch,
+        session: Option<&GatewaySession>,
+    ) -> Result<bool, StoreError> {
+        let (me, session) = (me.clone(), session.cloned());
+        let job = move |db: &_| shards::save_session(db, id, &me, epoch, session.as_ref());
+        self.thread.call("saving a gateway session", Kind::Write, job).await
+    }
+
+    async fn save_node_session(
+        &self,
+        id: u32,
+        me: &MemberId,
+        epoch: Epoch,
+        node: &NodeName,
+        session: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let (me, node, session) = (me.clone(), node.clone(), session.map(str::to_owned));
+        let job = move |db: &_| shards::save_node_session(db, id, &me, epoch, &node, session.as_deref());
+        self.thread.call("saving a Lavalink session", Kind::Write, job).await
+    }
+
+    async fn release_shard(&self, id: u32, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| shards::release(db, id, &me, epoch);
+        self.thread.call("releasing a shard", Kind::Write, job).await
+    }
+
+    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
+        let (previous, me) = (previous.cloned(), me.clone());
+        let job = move |db: &_| guilds::seal(db, shard, previous.as_ref(), &me);
+        self.thread
+            .call("sealing the guilds of a shard", Kind::Write, job)
+            .await
+    }
+
+    async fn claim_guild(
+        &self,
+        id: GuildId,
+        shard: u32,
+        previous: Option<&MemberId>,
+        me: &MemberId,
+    ) -> Result<Option<GuildRow>, StoreError> {
+        let (previous, me) = (previous.cloned(), me.clone());
+        let write_schema = self.write_schema.load(Ordering::Relaxed);
+        let job = move |db: &_| guilds::claim(db, id, shard, previous.as_ref(), &me, write_schema);
+        self.thread.call("claiming a guild", Kind::Write, job).await
+    }
+
+    async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError> {
+        let job = move |db: &_| guilds::one(db, id);
+        self.thread.call("reading a guild", Kind::Read, job).await
+    }
+
+    async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
+        let write = write.clone();
+        let write_schema = self.write_schema.load(Ordering::Relaxed);
+        let job = move |db: &_| guilds::write(db, &write, write_schema);
+        self.thread.call("writing a guild", Kind::Write, job).await
+    }
+
+    async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
+        let mut lost = Vec::new();
+        for part in batch.chunks(super::CHECKPOINT_BATCH) {
+            let part = part.to_vec();
+            let job = move |db: &_| guilds::checkpoint(db, &part);
+            lost.extend(self.thread.call("auto-saving", Kind::Write, job).await?);
+        }
+        Ok(lost)
+    }
+
+    async fn delete_guild(&self, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| guilds::delete(db, id, &me, epoch);
+        self.thread.call("deleting a guild", Kind::Write, job).await
+    }
+
+    async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {
+        let key = key.to_owned();
+        let job = move |db: &_| tables::meta(db, &key);
+        self.thread.call("reading a fact", Kind::Read, job).await
+    }
+
+    async fn put_meta(&self, key: &str, expected: Option<&Value>, value: &Value) -> Result<bool, StoreError> {
+        let (key, expected, value) = (key.to_owned(), expected.cloned(), value.clone());
+        let job = move |db: &_| tables::put_meta(db, &key, expected.as_ref(), &value);
+        self.thread.call("writing a fact", Kind::Write, job).await
+    }
+}

@@ -1,0 +1,134 @@
+//! Against a small collector on a real socket, one that never answers, and none at all.
+
+use std::sync::Mutex;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::*;
+use crate::telemetry::metrics::labels::BySignal;
+
+type Received = Arc<Mutex<Vec<u8>>>;
+
+fn settings(endpoint: String) -> OtelSettings {
+    OtelSettings {
+        traces: Some(Collector {
+            endpoint,
+            protocol: Protocol::Http,
+            timeout: Duration::from_secs(10),
+        }),
+        service_name: None,
+        trace_context: true,
+        baggage: true,
+    }
+}
+
+async fn collector(tasks: &mut JoinSet<()>) -> (String, Received) {
+    let received = Received::default();
+    let app = axum::Router::new()
+        .route(
+            "/v1/traces",
+            post(|State(received): State<Received>, body: Bytes| async move {
+                received.lock().unwrap().extend_from_slice(&body);
+            }),
+        )
+        .with_state(Arc::clone(&received));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (format!("http://{address}/v1/traces"), received)
+}
+
+fn contains(haystack: &[u8], needle: &str) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+fn dropped(metrics: &Metrics) -> u64 {
+    let lost = BySignal { signal: "traces" };
+    metrics.process.telemetry_dropped.get_or_create(&lost).get()
+}
+
+/// Ends one span, flushes, and tells how long that took and whether it worked.
+async fn one_span(settings: &OtelSettings, metrics: &Arc<Metrics>) -> (Duration, bool) {
+    let traces = Traces::start(settings, "member-7", metrics).unwrap().unwrap();
+    drop(traces.provider().tracer("segue").start("guild.recover"));
+    let began = Instant::now();
+    let sent = traces.flush().await;
+    (began.elapsed(), sent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_span_arrives_with_the_services_name_and_the_members_id() {
+    let mut tasks = JoinSet::new();
+    let (endpoint, received) = collector(&mut tasks).await;
+    let metrics = Arc::default();
+    let (_, sent) = one_span(&settings(endpoint), &metrics).await;
+    let bytes = received.lock().unwrap().clone();
+    assert!(sent, "flush failed; {} bytes arrived", bytes.len());
+    for expected in [
+        "guild.recover",
+        "service.name",
+        "segue",
+        "service.instance.id",
+        "member-7",
+    ] {
+        assert!(
+            contains(&bytes, expected),
+            "no {expected} in {}",
+            String::from_utf8_lossy(&bytes)
+        );
+    }
+    assert_eq!(dropped(&metrics), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_delays_the_end_by_less_than_three_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+    let (took, sent) = one_span(&settings(endpoint), &Arc::default()).await;
+    assert!(!sent);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusing_port_loses_the_span_counts_it_and_ends_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+    drop(listener);
+    let metrics = Arc::default();
+    let (took, _) = one_span(&settings(endpoint), &metrics).await;
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(dropped(&metrics), 1);
+}
+
+#[tokio::test]
+async fn without_a_collector_nothing_is_started() {
+    let settings = OtelSettings::default();
+    assert!(Traces::start(&settings, "m", &Arc::default()).unwrap().is_none());
+}
+
+#[test]
+fn the_service_is_called_segue_unless_somebody_chose_a_name() {
+    let name = |settings: &OtelSettings| resource(settings, "m").get(&Key::from_static_str("service.name"));
+    let mut settings = OtelSettings::default();
+    assert_eq!(name(&settings).unwrap().as_str(), "segue");
+    settings.service_name = Some("jukebox".to_owned());
+    assert_eq!(name(&settings).unwrap().as_str(), "jukebox");
+}
+
+#[test]
+fn only_the_propagators_that_were_asked_for_write_headers() {
+    for (trace_context, baggage, expected) in [(true, true, 3), (true, false, 2), (false, true, 1), (false, false, 0)] {
+        let settings = OtelSettings {
+            trace_context,
+            baggage,
+            ..OtelSettings::default()
+        };
+        assert_eq!(propagators(&settings).fields().count(), expected);
+    }
+}
