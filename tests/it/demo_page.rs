@@ -2,10 +2,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "in a test a panic is the report, and a skip is said aloud"
+    reason = "in a test a panic is the report"
 )]
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,20 +18,7 @@ use tokio::time::timeout;
 
 use crate::browser::{Browser, missing};
 use crate::demo_feed::{Feed, SOON};
-
-/// Says aloud that a test did not run: on stderr and in the file that `SEGUE_SKIPS` names.
-fn skip(test: &str, reason: &str) {
-    let line = format!("SKIPPED {test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("SEGUE_SKIPS") {
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
-}
+use crate::skip::skip;
 
 const HEADLINE: &str = "document.getElementById('now').textContent + ' ' + document.getElementById('last').textContent";
 
@@ -43,7 +29,7 @@ fn pictures() -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_music_that_goes_on_while_the_bot_is_killed() {
     if let Some(reason) = missing() {
-        return skip("the page in a browser", &reason);
+        return skip(&format!("the page in a browser: {reason}"));
     }
     let feed = Feed::start(20).await;
     let show = Show::open(&feed.url, vec![feed.launch()]).await.unwrap();
@@ -69,10 +55,9 @@ async fn the_page_shows_music_that_goes_on_while_the_bot_is_killed() {
 
 /// The same with the real bot, and that Ctrl-C leaves nothing behind.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the bot and the simulator in this program"]
 async fn the_whole_demo_survives_a_kill_and_leaves_nothing_behind() {
     if let Some(reason) = missing() {
-        return skip("the whole demo in a browser", &reason);
+        return skip(&format!("the whole demo in a browser: {reason}"));
     }
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Command::new(env!("CARGO_BIN_EXE_segue"))
@@ -269,7 +254,7 @@ async fn take_pictures(browser: &Browser) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_stays_fluent_with_a_thousand_guilds() {
     if let Some(reason) = missing() {
-        return skip("a thousand guilds in a browser", &reason);
+        return skip(&format!("a thousand guilds in a browser: {reason}"));
     }
     let feed = Feed::start(1_000).await;
     let show = Show::open(&feed.url, vec![feed.launch(); 3]).await.unwrap();
