@@ -61,6 +61,11 @@ impl fmt::Debug for Pages {
     }
 }
 
+/// No further routes.
+pub fn no_more() -> Router {
+    Router::new()
+}
+
 /// Serves the pages until `shutdown`; then lets open requests end for a second.
 pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationToken) {
     let router = router(pages);
