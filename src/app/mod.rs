@@ -103,7 +103,7 @@ fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overvi
         heartbeats: Heartbeats::default(),
         status: Arc::new(move || page.page()),
         state: Arc::new(move || json.json()),
-        more: crate::telemetry::http::no_more(),
+        more: http::no_more(),
     }
 }
 
