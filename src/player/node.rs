@@ -124,6 +124,20 @@ impl Player {
         };
     }
 
+    /// Voice is gone: the node is told to stop, so that it does not play on to nobody and is not heard for a moment
+    /// when voice is back.
+    pub(super) fn hush(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(self.deck, Deck::Waiting { .. }) {
+            self.patch(
+                Patch {
+                    track: Some(None),
+                    ..Patch::default()
+                },
+                effects,
+            );
+        }
+    }
+
     /// Takes the current track off the deck, into history (and with loop mode `queue` to the end of the queue).
     pub(super) fn retire(&mut self, reason: EndReason, _cx: &Context) {
         let Some(item) = self.deck.item().cloned() else { return };
@@ -190,10 +204,10 @@ impl Player {
                 position_ms,
                 at_ms,
                 connected,
-            } => self.followed(position_ms, at_ms, connected, cx, effects),
+            } => self.followed(position_ms, at_ms, connected),
             NodeEvent::Started { identifier } => {
                 if self.is_current(&identifier) {
-                    self.started(None, cx, effects);
+                    self.started(cx, effects);
                 }
             }
             NodeEvent::Ended { identifier, reason } => {
@@ -217,16 +231,14 @@ impl Player {
         self.deck.item().is_some_and(|item| item.track.identifier == identifier)
     }
 
-    fn followed(&mut self, position_ms: u64, at_ms: i64, connected: bool, cx: &Context, effects: &mut Vec<Effect>) {
-        // A paused or restored player may report 0: only a playing one is believed.
+    const fn followed(&mut self, position_ms: u64, at_ms: i64, connected: bool) {
+        // A paused or restored player may report 0, and one that is being started still tells of the track before.
         if let (Deck::Playing { anchor, .. }, true) = (&mut self.deck, connected) {
             *anchor = Anchor::playing(position_ms, at_ms);
-        } else if connected && matches!(self.deck, Deck::Starting { .. }) && position_ms > 0 {
-            self.started(Some(Anchor::playing(position_ms, at_ms)), cx, effects);
         }
     }
 
-    fn started(&mut self, anchor: Option<Anchor>, cx: &Context, effects: &mut Vec<Effect>) {
+    fn started(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
         let Deck::Starting {
             item,
             from_ms,
@@ -239,7 +251,7 @@ impl Player {
             self.seat.retry_at = Some(cx.now_ms + SEEK_AFTER_MS);
             return;
         }
-        let anchor = anchor.unwrap_or(Anchor::playing(from_ms, cx.now_ms));
+        let anchor = Anchor::playing(from_ms, cx.now_ms);
         self.deck = Deck::Playing { item, anchor };
         self.seat.attempt = 0;
         self.seat.retry_at = None;
@@ -316,6 +328,12 @@ impl Player {
     /// The session is usable (again): what the node holds is compared with what is wanted.
     fn node_ready(&mut self, resumed: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
         let lost_at = self.seat.lost_at.take();
+        if std::mem::take(&mut self.seat.gone) && !resumed {
+            // What is to be done was done when the node was given up.
+            self.seat.open = true;
+            self.drive(cx, effects);
+            return;
+        }
         if !resumed {
             self.node_gone(lost_at.unwrap_or(cx.now_ms), cx, effects);
             return;
@@ -388,6 +406,7 @@ impl Player {
             *held = false;
         }
         self.seat.open = false;
+        self.seat.gone = true;
         self.seat.generation += 1;
         self.seat.assume_end_at = None;
         self.dirty.head = true;
@@ -420,7 +439,7 @@ impl Player {
                     .as_ref()
                     .is_some_and(|track| self.deck.item().is_some_and(|item| item.track.same_as(track)));
                 if plays && seen.connected && !seen.paused {
-                    self.started(None, cx, effects);
+                    self.started(cx, effects);
                 }
                 if plays && seen.paused && matches!(self.deck, Deck::Paused { .. }) {
                     self.recovery_playing(cx, effects);

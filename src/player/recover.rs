@@ -314,6 +314,7 @@ impl Player {
         if gateway && matches!(self.voice, Voice::In { .. }) {
             self.drive(cx, effects);
         } else if let Some(channel) = self.voice.channel() {
+            self.hush(effects);
             self.rejoin(channel, cx, effects);
         } else {
             self.finish(Outcome::Failed, cx, effects);

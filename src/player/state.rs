@@ -174,6 +174,8 @@ pub(super) struct Seat {
     pub(super) generation: u32,
     /// Whether the session is open: between a loss and the next `Ready` nothing can be said.
     pub(super) open: bool,
+    /// The node was given up; its next session is a new one and brings no news.
+    pub(super) gone: bool,
     /// When the session was lost, while it is.
     pub(super) lost_at: Option<i64>,
     /// A failed call is repeated then.

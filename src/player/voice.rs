@@ -190,6 +190,7 @@ impl Player {
             return;
         };
         self.hold(cx);
+        self.hush(effects);
         self.dirty.head = true;
         match code {
             // Session or token no longer valid, server not found: only joining again helps.

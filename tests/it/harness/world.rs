@@ -238,6 +238,22 @@ impl World {
         .await
     }
 
+    /// Waits until at least `ms` of a track were heard without a break.
+    pub(crate) async fn heard_for(&self, guild: &str, ms: u64) {
+        eventually(&format!("{ms} ms are heard in {guild}"), || async {
+            let audio = self.audio(guild).await;
+            let position = audio["segments"]
+                .as_array()
+                .and_then(|all| all.last()?["position_to_ms"].as_u64());
+            if position.is_some_and(|position| position >= ms) {
+                Ok(())
+            } else {
+                Err(audio)
+            }
+        })
+        .await;
+    }
+
     /// Waits until nothing is audible.
     pub(crate) async fn silent(&self, guild: &str) -> Value {
         eventually(&format!("silence in {guild}"), || async {

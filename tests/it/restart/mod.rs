@@ -1,0 +1,6 @@
+//! Restarts: what people hear, and what the bot does on the wire, when it dies or leaves and comes back.
+
+mod behaviour;
+mod matrix;
+mod nodes;
+mod scene;
