@@ -9,6 +9,7 @@ mod metering;
 mod recoveries;
 mod shard;
 mod state;
+mod tickets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -263,6 +264,7 @@ where
 const IDENTIFY_FLOOR: u32 = 10;
 
 fn identify_queue(
+    store: &SharedStore,
     identity: &Identity,
     tasks: &mut JoinSet<Result<(), RunError>>,
     stop: &CancellationToken,
@@ -273,7 +275,9 @@ fn identify_queue(
         reset_after: Duration::from_hours(24),
         floor: IDENTIFY_FLOOR,
     };
-    let (queue, task) = IdentifyQueue::new(local_tickets(budget, identity.starts), stop.clone());
+    let local = local_tickets(budget, identity.starts);
+    let tickets = tickets::of_store(Arc::clone(store), local, identity.max_concurrency);
+    let (queue, task) = IdentifyQueue::new(tickets, stop.clone());
     tasks.spawn(async move {
         task.await;
         Ok(())
@@ -306,7 +310,7 @@ impl Life {
         renewing.spawn(async move { renew.keep_renewing(source, token).await });
         let mut tasks = JoinSet::new();
         let recoveries = recoveries::start(process, &member, &mut tasks, stop);
-        let queue = identify_queue(identity, &mut tasks, stop);
+        let queue = identify_queue(&process.store, identity, &mut tasks, stop);
         let mut shards = Vec::new();
         for id in 0..identity.shards {
             let start = shard::Start {
