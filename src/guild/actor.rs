@@ -116,7 +116,7 @@ impl Actor {
         [
             player,
             self.saving.deadline(),
-            self.panel.deadline(self.player.is_playing()),
+            self.panel.deadline(self.player.is_playing(), now),
         ]
         .into_iter()
         .flatten()

@@ -46,12 +46,13 @@ impl Panel {
         self.dirty = true;
     }
 
-    pub(super) fn deadline(&self, playing: bool) -> Option<Instant> {
+    /// When it is to be shown next; a moment that is over means now.
+    pub(super) fn deadline(&self, playing: bool, now: Instant) -> Option<Instant> {
         if self.busy {
             return None;
         }
         if self.dirty {
-            return Some(self.not_before.unwrap_or_else(Instant::now));
+            return Some(self.not_before.unwrap_or(now));
         }
         let refresh = self.shown_at.filter(|_| playing).map(|at| at + REFRESH);
         refresh.map(|at| self.not_before.map_or(at, |earliest| at.max(earliest)))
@@ -62,7 +63,11 @@ impl Actor {
     /// Starts an edit (or writes the message) if one is due.
     pub(super) fn show(&mut self) {
         let now = Instant::now();
-        if self.panel.deadline(self.player.is_playing()).is_none_or(|at| at > now) {
+        if self
+            .panel
+            .deadline(self.player.is_playing(), now)
+            .is_none_or(|at| at > now)
+        {
             return;
         }
         self.panel.dirty = false;

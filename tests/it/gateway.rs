@@ -200,30 +200,31 @@ impl Run {
         let state = self.handle.clone();
         match timeout(LIMIT, self.events.recv()).await {
             Ok(event) => event.expect("the shard goes on"),
-            Err(_) => panic!("nothing came: {:?} {:?}", state.state(), state.counts()),
+            Err(late) => panic!("nothing came ({late}): {:?} {:?}", state.state(), state.counts()),
         }
     }
 
     /// Takes the next READY or RESUMED and acknowledges it.
     async fn ready(&mut self) -> (bool, GatewaySession) {
-        match self.next().await {
-            FromShard::Ready { resumed, session, ack } => {
-                ack.send(()).unwrap();
-                (resumed, session)
-            }
-            other => panic!("not ready: {other:?}"),
-        }
+        let event = self.next().await;
+        let FromShard::Ready { resumed, session, ack } = event else {
+            panic!("not ready: {event:?}");
+        };
+        ack.send(()).unwrap();
+        (resumed, session)
     }
 
     async fn guild(&mut self) -> (u64, segue::gateway::Seen) {
-        match self.next().await {
-            FromShard::Guild {
-                guild,
-                signal: Signal::GuildRemoved,
-                seen,
-            } => (guild.get(), seen),
-            other => panic!("not a guild's: {other:?}"),
-        }
+        let event = self.next().await;
+        let FromShard::Guild {
+            guild,
+            signal: Signal::GuildRemoved,
+            seen,
+        } = event
+        else {
+            panic!("not a guild's: {event:?}");
+        };
+        (guild.get(), seen)
     }
 
     async fn ended(mut self) -> Option<GatewaySession> {

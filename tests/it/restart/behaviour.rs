@@ -37,7 +37,7 @@ async fn with_auto_resume_off_it_stays_paused_until_somebody_presses_resume() {
     assert_eq!(recovered["outcome"], "restored");
     scene.assert_one_notice().await;
     assert_eq!(scene.world.audio(&scene.guild).await["playing"], false);
-    let notice = scene.world.reads(&scene.text, "interrupted").await;
+    let notice = scene.world.reads(&scene.text, "waits at").await;
     let resume = button(&notice, "resume").expect("a Resume button");
     let person = scene.world.person(&scene.guild, 0).await;
     let answer = scene
@@ -168,12 +168,53 @@ async fn restoring_twice_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_save_writes_each_round_what_moved_and_says_so_in_one_line() {
     let (scene, bot) = Scene::open(|world| Setup::sqlite(world).set("SEGUE_AUTOSAVE_INTERVAL", "200ms")).await;
+    // Somebody else moves the track on the node: only what the node reports tells the bot.
+    let world = scene.world.world().await;
+    let audio = scene.world.audio(&scene.guild).await;
+    let name = audio["segments"].as_array().unwrap().last().unwrap()["node"].clone();
+    let nodes = world["nodes"].as_array().unwrap();
+    let session = &nodes.iter().find(|node| node["name"] == name).unwrap()["sessions"][0]["id"];
+    let node = scene
+        .world
+        .ready
+        .lavalink
+        .iter()
+        .find(|node| name == node.name.as_str())
+        .unwrap();
+    let path = format!(
+        "{}/v4/sessions/{}/players/{}",
+        node.url,
+        session.as_str().unwrap(),
+        scene.guild
+    );
+    let request = reqwest::Client::new()
+        .patch(path)
+        .header("Authorization", &node.password);
+    request
+        .json(&json!({ "position": 300_000 }))
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap();
+    let line = bot.logged("auto-saved").await;
+    assert_eq!((&line["players"], &line["written"]), (&json!(1), &json!(1)), "{line:#}");
+    assert!(line["took_ms"].is_u64(), "{line:#}");
+    scene.world.heard_for(&scene.guild, 301_500).await;
+    assert_eq!(
+        bot.count("auto-saved"),
+        1,
+        "a position that only moves on as expected is not written again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_is_what_is_heard() {
+    let (scene, _bot) = Scene::open(|world| Setup::sqlite(world).set("SEGUE_AUTOSAVE_INTERVAL", "200ms")).await;
     scene
         .world
         .command(&scene.guild, "seek", json!({ "position": "5:00" }))
         .await;
-    let line = bot.logged("auto-saved").await;
-    assert_eq!((&line["players"], &line["written"]), (&json!(1), &json!(1)), "{line:#}");
     let address = scene.setup.address().to_owned().into();
     let store = segue::store::open(&address).await.unwrap();
     let id = scene.guild.parse().unwrap();
@@ -206,7 +247,14 @@ async fn auto_save_writes_each_round_what_moved_and_says_so_in_one_line() {
         (snapshot.head.volume, snapshot.head.loop_mode),
         (70, segue::model::record::LoopMode::Queue)
     );
-    assert!(snapshot.head.panel.is_some() && snapshot.head.text_channel.is_some());
+    let panel = snapshot.head.panel.expect("a Now Playing message");
+    let messages = scene.world.messages(&scene.text).await;
+    assert!(
+        messages
+            .iter()
+            .any(|message| message["id"] == panel.message.to_string())
+    );
+    assert!(snapshot.head.text_channel.is_some());
     assert!(
         snapshot
             .head

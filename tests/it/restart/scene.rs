@@ -121,14 +121,13 @@ impl Scene {
         self.world.assert_no_violations().await;
     }
 
-    /// Messages in the channel that tell of an interruption.
+    /// Messages of their own (not the Now Playing message) that tell of an interruption.
     pub(super) async fn notices(&self) -> Vec<String> {
         let messages = self.world.messages(&self.text).await;
-        messages
+        let alone = messages
             .iter()
-            .map(plain)
-            .filter(|text| text.contains("interrupted"))
-            .collect()
+            .filter(|message| message["embeds"].as_array().is_none_or(Vec::is_empty));
+        alone.map(plain).filter(|text| text.contains("interrupted")).collect()
     }
 
     /// Waits for exactly one such message.

@@ -1,5 +1,7 @@
 //! What documents point at exists.
 
+use std::path::Path;
+
 use super::all_well;
 use super::source::{files, full, read, root};
 
@@ -7,7 +9,7 @@ fn documents() -> Vec<String> {
     let top = std::fs::read_dir(root()).expect("the repository can be read");
     let mut found: Vec<String> = top
         .filter_map(|entry| entry.expect("the entry can be read").file_name().into_string().ok())
-        .filter(|name| name.ends_with(".md"))
+        .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"))
         .collect();
     found.extend(files("docs", "md"));
     found
