@@ -311,7 +311,7 @@ impl Transport {
                 let error = classify(status, &answer.body, call.lane == Lane::Bot);
                 if error == DiscordError::TokenRefused {
                     self.refused_ms.store((self.now_ms)(), Ordering::Relaxed);
-                    tracing::error!("Discord refused the bot's token");
+                    tracing::debug!("Discord refused the bot's token");
                 }
                 Attempt::Failed { error, unsent: false }
             }

@@ -27,18 +27,7 @@ impl Player {
             return;
         };
         match self.deck.clone() {
-            Deck::Empty | Deck::Starting { .. } | Deck::Playing { .. } => {}
-            Deck::Paused { held: false, .. } => {}
-            Deck::Paused { .. } => {
-                // Held on a node whose voice changed: only the voice is sent.
-                self.patch(
-                    Patch {
-                        voice: Some(credentials),
-                        ..Patch::default()
-                    },
-                    effects,
-                );
-            }
+            Deck::Empty | Deck::Starting { .. } | Deck::Playing { .. } | Deck::Paused { .. } => {}
             Deck::Waiting { item, from_ms, paused } => {
                 if !self.take_seat(cx, effects) {
                     return;
@@ -109,6 +98,7 @@ impl Player {
     pub(super) fn hold(&mut self, cx: &Context) {
         let heard = self.deck.heard_ms(cx.now_ms);
         let deck = std::mem::replace(&mut self.deck, Deck::Empty);
+        self.dirty.head |= matches!(deck, Deck::Starting { .. } | Deck::Playing { .. });
         self.deck = match deck {
             Deck::Starting { item, from_ms, .. } => Deck::Waiting {
                 item,

@@ -1,1 +1,6 @@
-//! Tables and properties.
+//! Tables and properties of the whole machine.
+
+mod music;
+mod recovery;
+mod scene;
+mod walk;

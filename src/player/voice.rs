@@ -6,7 +6,7 @@ use crate::model::signal::Signal;
 use crate::model::view::{FailReason, Notice};
 
 use super::state::Listeners;
-use super::{Call, Context, Deck, Effect, Player, Priority, Voice};
+use super::{Call, Context, Deck, Effect, Patch, Player, Priority, Voice};
 
 /// How long Discord's events are waited for after the voice server hung up, before rejoining, milliseconds.
 /// Kick, move and lost session cannot be told apart at once: the close may come before the events.
@@ -85,6 +85,7 @@ impl Player {
             Voice::Joining {
                 channel, session_id, ..
             } => {
+                self.dirty.head |= *channel != now_in;
                 *channel = now_in;
                 *session_id = Some(session);
                 self.joined_if_complete(cx, effects);
@@ -133,6 +134,7 @@ impl Player {
         if let Voice::In { credentials } | Voice::Torn { credentials, .. } = &self.voice {
             let (channel, session_id) = (credentials.channel, Some(credentials.session_id.clone()));
             self.hold(cx);
+            self.dirty.head = true;
             let give_up_at = cx.now_ms + self.policy.join_timeout_ms;
             self.voice = Voice::Joining {
                 channel,
@@ -168,6 +170,13 @@ impl Player {
         self.dirty.head = true;
         self.watch_empty(cx);
         self.recovery_voice_in(cx);
+        if let (Deck::Paused { held: true, .. }, Voice::In { credentials }) = (&self.deck, &self.voice) {
+            let patch = Patch {
+                voice: Some(credentials.clone()),
+                ..Patch::default()
+            };
+            self.patch(patch, effects);
+        }
         self.drive(cx, effects);
     }
 

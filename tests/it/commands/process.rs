@@ -77,12 +77,12 @@ async fn no_secret_stands_in_any_line_of_a_whole_run() {
     says(&world, &guild, "volume", json!({ "level": 20 })).await;
     world.fault(json!({ "kind": "drop_gateway", "shard": 0 })).await;
     says(&world, &guild, "volume", json!({ "level": 30 })).await;
-    let log: String = bot.kill().await.iter().map(|line| format!("{line}\n")).collect();
-    assert!(log.len() > 1_000);
+    let log: Vec<String> = bot.kill().await.iter().map(ToString::to_string).collect();
+    assert!(log.len() > 20, "{log:#?}");
     let mut secrets = vec![world.ready.token.clone()];
     secrets.extend(world.ready.lavalink.iter().map(|node| node.password.clone()));
     for secret in secrets {
-        let line = log.lines().find(|line| line.contains(&secret));
+        let line = log.iter().find(|line| line.contains(&secret));
         assert!(line.is_none(), "a secret: {line:?}");
     }
 }

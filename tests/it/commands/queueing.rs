@@ -72,6 +72,6 @@ async fn two_commands_in_the_same_millisecond_are_both_applied_once() {
     }
     let text = says(&world, &guild, "queue", json!({})).await;
     for n in 0..8 {
-        assert_eq!(text.matches(&format!("T{n}")).count(), 1, "{text}");
+        assert_eq!(text.matches(&format!("[T{n}]")).count(), 1, "{text}");
     }
 }

@@ -1,0 +1,297 @@
+//! Deaths: of the owner, of the node, of the session, in every combination.
+
+use super::scene::{Scene, channel, node, person};
+use crate::model::order::Order;
+use crate::model::record::{PauseReason, Snapshot};
+use crate::model::signal::{EndReason, NodeEvent, Signal};
+use crate::model::view::{Notice, PlayState};
+use crate::player::{Effect, Input, Outcome, Player, Policy, Recovered};
+
+fn ended(scene: &Scene) -> Option<&Recovered> {
+    scene.effects.iter().find_map(|effect| {
+        if let Effect::Recovered(recovered) = effect {
+            Some(recovered)
+        } else {
+            None
+        }
+    })
+}
+
+fn outcome(scene: &Scene) -> Option<Outcome> {
+    ended(scene).map(|recovered| recovered.outcome)
+}
+
+/// `One` plays for 20 s, the owner dies, and somebody else loads it a second later.
+fn dead() -> Scene {
+    let mut scene = Scene::playing();
+    scene.now += 20_000;
+    scene.dies(1_000, Policy::default())
+}
+
+#[test]
+fn with_both_sessions_resumed_nothing_is_done_in_either_order() {
+    for shard_first in [true, false] {
+        let mut scene = dead();
+        if shard_first {
+            scene.shard(true);
+            assert_eq!(outcome(&scene), None);
+        }
+        scene.resumed("One", 21_330, false);
+        if !shard_first {
+            scene.shard(true);
+        }
+        assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
+        let harmless = |effect: &Effect| matches!(effect, Effect::Show | Effect::Recovered(_));
+        assert!(scene.effects.iter().all(harmless), "{:?}", scene.effects);
+        assert_eq!(scene.position(), 21_000);
+    }
+}
+
+#[test]
+fn with_the_node_gone_it_starts_where_it_was_heard_on_the_stored_voice() {
+    let mut scene = dead();
+    scene.shard(true);
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    let (on, patch) = scene.patches().remove(0);
+    assert_eq!(on, node("a"));
+    let position = patch.position_ms.unwrap();
+    assert!((19_000..=20_000).contains(&position), "{position}");
+    assert!(patch.voice.is_some() && patch.paused == Some(false));
+    scene.answered();
+    assert_eq!(outcome(&scene), Some(Outcome::Restored));
+    assert!(
+        scene
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Notice(Notice::Restored { paused: None, .. })))
+    );
+}
+
+#[test]
+fn a_node_that_died_before_its_owner_was_heard_until_it_died() {
+    let mut scene = dead();
+    let died = scene.now - 5_000;
+    scene.shard(true);
+    scene.from("a", NodeEvent::Gone { alive_until_ms: died });
+    let position = scene.patches()[0].1.position_ms.unwrap();
+    assert!((15_000..=16_000).contains(&position), "{position}");
+}
+
+#[test]
+fn with_the_discord_session_gone_voice_is_joined_again_and_the_position_kept() {
+    let mut scene = dead();
+    scene.resumed("One", 21_330, false);
+    scene.shard(false);
+    assert!(scene.effects.contains(&Effect::CheckAccess { channel: channel(1) }));
+    scene.step(Input::Access {
+        channel: channel(1),
+        result: Ok(()),
+    });
+    scene.joins(1);
+    assert_eq!(scene.patches()[0].1.position_ms, Some(21_000));
+    scene.answered();
+    assert_eq!(outcome(&scene), Some(Outcome::Rejoined));
+}
+
+#[test]
+fn auto_resume_off_loads_it_paused_and_a_guilds_choice_wins() {
+    for (operator, guild, paused) in [
+        (false, None, true),
+        (false, Some(true), false),
+        (true, Some(false), true),
+    ] {
+        let mut scene = Scene::playing();
+        if let Some(on) = guild {
+            scene.order(Order::AutoResume { on }).unwrap();
+        }
+        let mut scene = scene.dies(
+            1_000,
+            Policy {
+                auto_resume: operator,
+                ..Policy::default()
+            },
+        );
+        scene.shard(true);
+        scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+        assert_eq!(scene.patches()[0].1.paused, Some(paused), "{operator} {guild:?}");
+        if paused {
+            let state = scene.player.view(scene.now).now.unwrap().state;
+            assert_eq!(state, PlayState::Paused(PauseReason::Restored));
+        }
+    }
+}
+
+#[test]
+fn what_a_person_paused_stays_paused_and_nobody_is_told() {
+    for gone in [true, false] {
+        let mut scene = Scene::playing();
+        scene.order(Order::Pause).unwrap();
+        let mut scene = scene.dies(1_000, Policy::default());
+        scene.shard(true);
+        if gone {
+            scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+            assert_eq!(scene.patches()[0].1.paused, Some(true));
+        } else {
+            scene.resumed("One", 0, true);
+            assert!(scene.patches().is_empty());
+        }
+        assert_eq!(
+            scene.player.view(scene.now).now.unwrap().state,
+            PlayState::Paused(PauseReason::Person)
+        );
+        assert!(!scene.effects.iter().any(|effect| matches!(effect, Effect::Notice(_))));
+    }
+}
+
+#[test]
+fn what_is_too_old_or_has_no_listener_is_not_joined_and_kept() {
+    let old = Scene::playing().dies(3_600_001, Policy::default());
+    let mut alone = Scene::playing();
+    alone.signal(Signal::GuildSeen {
+        voices: vec![(person(1), channel(1))],
+        bot: None,
+    });
+    let mut alone = alone.dies(1_000, Policy::default());
+    alone.signal(Signal::MemberVoice {
+        user: person(1),
+        bot: false,
+        channel: None,
+    });
+    for mut scene in [old, alone] {
+        scene.shard(true);
+        scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+        assert!(!scene.player.is_active());
+        assert_eq!(scene.queued(), ["Two", "Three"]);
+        assert!(scene.patches().is_empty());
+        assert_eq!(
+            scene.player.view(scene.now).now.unwrap().state,
+            PlayState::Paused(PauseReason::Kept)
+        );
+    }
+}
+
+#[test]
+fn a_track_that_ended_meanwhile_advances_once_with_or_without_its_end_being_told() {
+    for told in [true, false] {
+        let mut scene = dead();
+        scene.shard(true);
+        scene.from(
+            "a",
+            NodeEvent::Ready {
+                resumed: true,
+                player: None,
+            },
+        );
+        if told {
+            scene.ended("One", EndReason::Finished);
+        }
+        scene.now = scene.player.deadline().unwrap_or(scene.now) + 1;
+        scene.step(Input::Tick);
+        assert_eq!(
+            (scene.title().as_deref(), scene.queued()),
+            (Some("Two"), vec!["Three".to_owned()]),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_dies_is_left_for_another_one_and_hushed_when_it_comes_back() {
+    let mut scene = Scene::playing();
+    scene.now += 10_000;
+    scene.best = Some(node("b"));
+    scene.from(
+        "a",
+        NodeEvent::Gone {
+            alive_until_ms: scene.now,
+        },
+    );
+    let (on, patch) = scene.patches().remove(0);
+    assert_eq!(on, node("b"));
+    assert!((9_600..=10_000).contains(&patch.position_ms.unwrap()));
+    scene.answered();
+    assert_eq!(outcome(&scene), Some(Outcome::Restored));
+    scene.resumed("One", 12_000, false);
+    assert_eq!(
+        scene.effects,
+        [Effect::Call(crate::player::Call::Destroy { node: node("a") })]
+    );
+}
+
+#[test]
+fn without_any_node_it_waits_and_goes_on_when_one_is_back() {
+    let mut scene = Scene::playing();
+    scene.best = None;
+    scene.from(
+        "a",
+        NodeEvent::Gone {
+            alive_until_ms: scene.now,
+        },
+    );
+    assert!(scene.patches().is_empty() && scene.effects.contains(&Effect::Notice(Notice::NoNode)));
+    scene.best = Some(node("b"));
+    scene.step(Input::NodesChanged);
+    assert_eq!(scene.patches()[0].0, node("b"));
+}
+
+#[test]
+fn a_restore_waits_for_the_stabilization_but_carrying_on_does_not() {
+    let policy = Policy {
+        stabilization_ms: 5_000,
+        ..Policy::default()
+    };
+    let mut scene = Scene::playing().dies(1_000, policy);
+    scene.shard(true);
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    assert!(scene.patches().is_empty());
+    scene.now += 5_000;
+    scene.step(Input::Tick);
+    assert_eq!(scene.patches().len(), 1);
+    let mut scene = Scene::playing().dies(1_000, policy);
+    scene.shard(true);
+    scene.resumed("One", 1_330, false);
+    assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
+}
+
+#[test]
+fn being_in_voice_without_a_track_is_recovered_too() {
+    let mut scene = Scene::playing();
+    scene.order(Order::Stop).unwrap();
+    let mut scene = scene.dies(1_000, Policy::default());
+    scene.shard(true);
+    assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
+    assert_eq!(scene.player.voice_channel(), Some(channel(1)));
+}
+
+#[test]
+fn restoring_twice_gives_the_same_snapshot() {
+    let scene = dead();
+    let now = scene.now;
+    let once = Snapshot {
+        head: scene.player.head(now),
+        lists: scene.player.lists(),
+    };
+    let twice = scene.dies(0, Policy::default());
+    assert_eq!(
+        once,
+        Snapshot {
+            head: twice.player.head(now),
+            lists: twice.player.lists()
+        }
+    );
+}
+
+#[test]
+fn filters_autoplay_and_fields_of_newer_versions_survive() {
+    let mut snapshot = Snapshot::default();
+    snapshot.head.filters = Some(serde_json::json!({ "timescale": { "speed": 1.2 } }));
+    snapshot.head.autoplay = true;
+    snapshot.head.unknown.insert("future".into(), serde_json::json!([1, 2]));
+    let player = Player::restore(
+        crate::model::ids::GuildId::new(1),
+        Policy::default(),
+        snapshot.clone(),
+        None,
+    );
+    assert_eq!(player.head(0), snapshot.head);
+}
