@@ -5,5 +5,5 @@ mod wait;
 mod world;
 
 pub(crate) use bot::{Bot, Setup};
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, within};
 pub(crate) use world::{World, plain};
