@@ -75,7 +75,8 @@ export const trigger = (name) => {
 
 function bar(phases) {
   const all = Math.max(1, phases.reduce((sum, phase) => sum + phase.ms, 0));
-  const look = (phase) => `p-${KNOWN.includes(phase.name) ? phase.name : "other"}`;
+  // A phase of another name takes the colour of its place, so that neighbours differ.
+  const look = (phase) => `p-${KNOWN.includes(phase.name) ? phase.name : KNOWN[phases.indexOf(phase) % KNOWN.length]}`;
   const parts = phases.map((phase) => {
     const part = el("i", { class: look(phase) });
     part.style.flex = `${phase.ms / all} 0 0`;
