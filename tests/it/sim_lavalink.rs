@@ -206,7 +206,7 @@ impl World {
             .collect()
     }
 
-    /// A session that plays `identifier` in the guild.
+    /// A session that plays `identifier` in the guild, and is heard.
     async fn playing(&self, identifier: &str) -> (Socket, String) {
         let (mut socket, session, _) = self.connect(None).await;
         self.patch(
@@ -215,6 +215,11 @@ impl World {
         )
         .await;
         socket.event("TrackStartEvent").await;
+        until(async || match self.audio.report(GUILD, 0) {
+            report if report["segments"][0]["position_to_ms"].as_u64() > Some(0) => Ok(()),
+            report => Err(report),
+        })
+        .await;
         (socket, session)
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Switches {
     pub(super) mute_socket: bool,
     /// N3: how many resumes are still answered by a new session.
     pub(super) lose_resume: u32,
+    /// N13: our own hanging up is told as Discord's.
+    pub(super) echo_close: bool,
     /// F28: `stats` before `ready`.
     pub(super) stats_first: bool,
 }
@@ -57,7 +59,7 @@ impl fmt::Debug for FaultEnd {
 }
 
 /// Kinds that turn a switch.
-const SWITCHED: [&str; 8] = [
+const SWITCHED: [&str; 9] = [
     "swallow_voice",
     "refuse_voice",
     "half_open",
@@ -66,6 +68,7 @@ const SWITCHED: [&str; 8] = [
     "mute_socket",
     "lose_resume",
     "stats_first",
+    "echo_close",
 ];
 /// Kinds that happen.
 const HAPPENING: [&str; 4] = ["kill_node", "restart_node", "drop_node_socket", "malformed"];
@@ -154,6 +157,7 @@ fn switch(node: &Arc<Node>, kind: &str, options: &Value) -> Result<FaultEnd, Str
         "half_open" => |switches, on| switches.half_open = on,
         "hang_rest" => |switches, on| switches.hang_rest = on,
         "mute_socket" => |switches, on| switches.mute_socket = on,
+        "echo_close" => |switches, on| switches.echo_close = on,
         "stats_first" => |switches, on| switches.stats_first = on,
         "lose_resume" => |switches, on| switches.lose_resume = u32::from(on),
         _ => |switches, on| switches.fail_rest = on.then_some(500),

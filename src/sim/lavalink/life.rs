@@ -212,7 +212,7 @@ impl Life {
     fn apply(&self, state: &mut State, session: &Arc<str>, guild: u64, fx: Vec<Effect>) {
         for effect in fx {
             match effect {
-                Effect::Event(event) => self.event(state, session, guild, &event),
+                Effect::Event(event) => self.event(state, session, guild, event),
                 Effect::Update => self.update(state, session, guild, None),
                 Effect::Lost => self.update(state, session, guild, Some(false)),
                 Effect::Started => {
@@ -256,7 +256,10 @@ impl Life {
         }
     }
 
-    fn event(&self, state: &mut State, session: &Arc<str>, guild: u64, event: &Value) {
+    fn event(&self, state: &mut State, session: &Arc<str>, guild: u64, mut event: Value) {
+        if event["code"] == 1000 && self.shared.switches.borrow().echo_close {
+            event["byRemote"] = json!(true);
+        }
         let kind = match event["type"].as_str() {
             Some("TrackStartEvent") => "track_start",
             Some("TrackEndEvent") => "track_end",

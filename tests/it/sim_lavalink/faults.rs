@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -204,4 +205,42 @@ async fn what_a_deleted_player_waited_for_does_not_reach_its_successor() {
     })
     .await;
     assert_eq!(position["track"]["info"]["title"], "B");
+}
+
+#[tokio::test]
+async fn strange_messages_come_between_good_ones_and_a_dropped_socket_has_no_close_frame() {
+    let world = World::new(quick()).await;
+    let (mut socket, id, _) = world.connect(None).await;
+    world.arm(&id, 60).await;
+    assert_eq!(socket.read().await.unwrap()["op"], "stats");
+    world.fault("malformed", json!({}));
+    let broken = tokio_tungstenite::tungstenite::Message::text("{\"op\":");
+    assert_eq!(socket.stream.next().await.unwrap().unwrap(), broken);
+    let exception = socket.event("TrackExceptionEvent").await;
+    assert!(exception["exception"]["message"].is_null());
+    world.fault("drop_node_socket", json!({}));
+    assert_eq!(socket.read().await.unwrap_err(), None);
+    world.paused(&id).await;
+    assert!(world.connect(Some(&id)).await.2);
+}
+
+#[tokio::test]
+async fn a_restarted_node_is_down_for_as_long_as_told_and_then_empty() {
+    let world = World::new(quick()).await;
+    let (_socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, 60).await;
+    world.fault("restart_node", json!({"down_ms": 200}));
+    assert_eq!(world.nodes.world()[0]["up"], false);
+    assert_eq!(world.nodes.world()[1]["up"], true);
+    until(async || match world.nodes.world() {
+        nodes if nodes[0]["up"] == true => Ok(()),
+        nodes => Err(nodes),
+    })
+    .await;
+    let kinds: Vec<u64> = ["node_down", "node_up"]
+        .iter()
+        .map(|kind| world.events(kind).last().unwrap()["at_ms"].as_u64().unwrap())
+        .collect();
+    assert!(kinds[1] - kinds[0] >= 200, "{kinds:?}");
+    assert!(!world.connect(Some(&id)).await.2);
 }

@@ -7,7 +7,7 @@ use segue::sim::lavalink::Timing;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{GUILD, World, quick, until, voice};
+use super::{GUILD, World, minted, quick, until, voice};
 
 #[tokio::test]
 async fn n1_swallowed_voice_takes_workers_until_rest_is_dead_and_audio_goes_on() {
@@ -204,4 +204,30 @@ async fn n12_a_track_that_breaks_in_the_middle_plays_its_buffer_and_is_finished(
     })
     .await;
     assert_eq!(report["segments"][0]["position_to_ms"], 5_500);
+}
+
+#[tokio::test]
+async fn n13_the_close_that_a_delete_causes_may_look_like_discords() {
+    let world = World::new(quick()).await;
+    let (mut socket, id) = world.playing("sim:A?length=60").await;
+    let _end = world.fault("echo_close", json!({}));
+    let path = format!("/v4/sessions/{id}/players/{GUILD}");
+    world.rest(Method::DELETE, &path, None).await;
+    let closed = socket.event("WebSocketClosedEvent").await;
+    assert_eq!((&closed["code"], &closed["byRemote"]), (&json!(1000), &json!(true)));
+}
+
+#[tokio::test]
+async fn n9_a_changed_connection_is_told_as_lost_and_then_made() {
+    let world = World::new(quick()).await;
+    let (mut socket, id) = world.playing("sim:A?length=60").await;
+    for _ in 0..2 {
+        socket.next("playerUpdate").await;
+    }
+    world.switchboard.mint(GUILD, minted("t2"));
+    world.patch(&id, &json!({"voice": voice("t2")})).await;
+    assert_eq!(socket.read().await.unwrap()["type"], "WebSocketClosedEvent");
+    for connected in [false, true] {
+        assert_eq!(socket.read().await.unwrap()["state"]["connected"], connected);
+    }
 }
