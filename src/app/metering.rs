@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::discord::CallHook;
+use crate::gateway::{self, ShardHandle};
 use crate::lavalink::{NodeMetrics, NodeState, NodeStats};
 use crate::model::ids::NodeName;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::labels::{
-    ByInput, ByNode, ByOutcome, Input, NoLabels, NodePlayers, NodeReconnect, NodeRequest, Outcome, PlayerState, Rest,
+    ByInput, ByNode, ByOutcome, ByShard, ByShardState, Input, NoLabels, NodePlayers, NodeReconnect, NodeRequest,
+    Outcome, PlayerState, Rest, ShardState,
 };
 
 /// Counts what happens at the nodes.
@@ -107,4 +109,31 @@ pub(super) fn rest(metrics: &Arc<Metrics>) -> CallHook {
             .get_or_create(&Rest { method, route, status })
             .observe(took.as_secs_f64());
     })
+}
+
+/// What a shard is doing, and how far away Discord is.
+pub(super) fn shard(metrics: &Metrics, id: u32, handle: &ShardHandle) {
+    let state = match handle.state() {
+        gateway::ShardState::Waiting | gateway::ShardState::Connecting => ShardState::Connecting,
+        gateway::ShardState::Identifying => ShardState::Identifying,
+        gateway::ShardState::Resuming => ShardState::Resuming,
+        gateway::ShardState::Active => ShardState::Ready,
+        gateway::ShardState::Closed | gateway::ShardState::Fatal(_) => ShardState::Closed,
+    };
+    for known in ShardState::ALL {
+        let labels = ByShardState { state: *known };
+        metrics
+            .gateway
+            .shards
+            .get_or_create(&labels)
+            .set(i64::from(*known == state));
+    }
+    if let Some(latency_ms) = handle.latency_ms() {
+        let seconds = Duration::from_millis(latency_ms).as_secs_f64();
+        metrics
+            .gateway
+            .heartbeat
+            .get_or_create(&ByShard { shard_id: id })
+            .set(seconds);
+    }
 }

@@ -39,6 +39,9 @@ pub use state::Overview;
 /// After SIGTERM everything is down within this.
 const DRAIN: Duration = Duration::from_secs(45);
 
+/// A task that was silent for this long makes `/livez` fail.
+const STUCK: Duration = Duration::from_secs(30);
+
 /// Why a replica ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -61,6 +64,7 @@ struct Ground {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     overview: Arc<Overview>,
+    heartbeats: Heartbeats,
     http: String,
 }
 
@@ -71,11 +75,12 @@ pub(crate) struct Process {
     pub(crate) discord: Discord,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) overview: Arc<Overview>,
+    pub(crate) heartbeats: Heartbeats,
 }
 
 /// Runs a replica until `stop`, or until something fails for good.
 pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
-    let readiness = Readiness::default();
+    let (readiness, heartbeats) = (Readiness::default(), Heartbeats::default());
     let overview = Arc::new(Overview::new(settings.name.clone()));
     let listener = TcpListener::bind(settings.http_listen)
         .await
@@ -86,22 +91,22 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: CancellationTo
     let mut pages = JoinSet::new();
     pages.spawn(http::serve(
         listener,
-        pages_of(&readiness, &metrics, &overview),
+        pages_of(&readiness, &metrics, &overview, &heartbeats),
         pages_stop.clone(),
     ));
-    let result = replica(settings, readiness, metrics, overview, address, stop).await;
+    let result = replica(settings, readiness, metrics, overview, heartbeats, address, stop).await;
     pages_stop.cancel();
     while pages.join_next().await.is_some() {}
     result
 }
 
-fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overview>) -> Pages {
+fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overview>, heartbeats: &Heartbeats) -> Pages {
     let (page, json) = (Arc::clone(overview), Arc::clone(overview));
     Pages {
         metrics: Arc::clone(metrics),
         startup: readiness.clone(),
         readiness: readiness.clone(),
-        heartbeats: Heartbeats::default(),
+        heartbeats: heartbeats.clone(),
         status: Arc::new(move || page.page()),
         state: Arc::new(move || json.json()),
         more: http::no_more(),
@@ -113,6 +118,7 @@ async fn replica(
     readiness: Readiness,
     metrics: Arc<Metrics>,
     overview: Arc<Overview>,
+    heartbeats: Heartbeats,
     http: String,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
@@ -127,6 +133,7 @@ async fn replica(
         metrics,
         readiness,
         overview,
+        heartbeats,
         http,
     };
     loop {
@@ -213,6 +220,7 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         metrics,
         readiness: _,
         overview,
+        heartbeats,
         http: _,
     } = ground.clone();
     let discord = Discord::new(discord::Settings {
@@ -230,6 +238,7 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         discord,
         metrics,
         overview,
+        heartbeats,
     })
 }
 
@@ -307,7 +316,8 @@ impl Life {
         let (beat, renew) = (seqs.clone(), member.clone());
         let mut renewing = JoinSet::new();
         let (token, source) = (stop.clone(), Arc::new(move || beat.read()));
-        renewing.spawn(async move { renew.keep_renewing(source, token).await });
+        let heartbeat = process.heartbeats.watch("renewing", STUCK);
+        renewing.spawn(async move { renew.keep_renewing(source, || heartbeat.touch(), token).await });
         let mut tasks = JoinSet::new();
         let recoveries = recoveries::start(process, &member, &mut tasks, stop);
         let queue = identify_queue(&process.store, identity, &mut tasks, stop);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -30,6 +30,8 @@ use crate::store::{GatewaySession, Sealed};
 const WAITING: usize = 1_024;
 /// Interactions handled at the same time; Discord drops them after three seconds anyway.
 const INTERACTIONS: usize = 512;
+/// How often a shard's loop says that it is alive.
+const BEAT: Duration = Duration::from_secs(2);
 /// A new session is stored within this, or goes on unstored.
 const STORE_SESSION: Duration = Duration::from_secs(3);
 
@@ -220,9 +222,19 @@ impl Driving {
 
     async fn drive(mut self, stop: CancellationToken) -> Result<(), RunError> {
         let guilds = Arc::clone(&self.guilds);
+        let heartbeat = self
+            .start
+            .process
+            .heartbeats
+            .watch(format!("shard {}", self.start.shard), super::STUCK);
+        let mut beats = interval(BEAT);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                _ = beats.tick() => {
+                    heartbeat.touch();
+                    metering::shard(&self.start.process.metrics, self.start.shard, &guilds.around().gateway);
+                }
                 Some(event) = self.from_shard.recv() => {
                     if let Some(error) = self.shard_event(event).await {
                         self.end().await;

@@ -93,8 +93,8 @@ impl Member {
         Ok(false)
     }
 
-    /// Renews until stopped or fenced.
-    pub async fn keep_renewing(&self, beat: BeatSource, stop: CancellationToken) -> Ended {
+    /// Renews until stopped or fenced; `alive` is called each time, whatever the store says.
+    pub async fn keep_renewing(&self, beat: BeatSource, alive: impl Fn() + Send, stop: CancellationToken) -> Ended {
         let mut next = Instant::now() + RENEWAL;
         let mut failing = false;
         loop {
@@ -102,6 +102,7 @@ impl Member {
                 () = stop.cancelled() => return Ended::Stopped,
                 () = sleep_until(next) => {}
             }
+            alive();
             let began = Instant::now();
             match self.renew(beat()).await {
                 Ok(true) => {

@@ -1,7 +1,7 @@
 //! The grammar: which commands and buttons there are, and what an interaction asks for. Pure; nothing here waits or looks
 //! anything up.
 //!
-//! [`definitions`] is the one table of commands. Registration is made from it, and [`parse`] reads interactions by it, so
+//! [`definitions`] is the one table of commands. Registration is made from it, and [`parse()`] reads interactions by it, so
 //! that the two cannot drift apart.
 
 pub mod component;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{Span, field, info, info_span, warn};
 
 use super::calls::{self, CallDone};
 use super::outward::{self, AccessDone};
@@ -59,6 +59,8 @@ pub(super) struct Actor {
     calling: bool,
     forget: bool,
     counted: bool,
+    /// Open while a recovery is under way.
+    restoring: Span,
     quiet_since: Instant,
 }
 
@@ -68,12 +70,13 @@ impl Actor {
             guild,
             player,
             saving: Saving::new(at),
-            panel: Panel::default(),
+            panel: Panel::taken_over(guild),
             jobs: JoinSet::new(),
             calls: VecDeque::new(),
             calling: false,
             forget: false,
             counted: false,
+            restoring: Span::none(),
             quiet_since: Instant::now(),
             around,
         }
@@ -202,6 +205,7 @@ impl Actor {
         };
         let mut effects = Vec::new();
         let outcome = self.player.step(input, &cx, &mut effects);
+        self.trace_recovery();
         for effect in effects {
             self.perform(effect);
         }
@@ -232,9 +236,25 @@ impl Actor {
             Effect::Show => self.panel.changed(),
             Effect::Notice(notice) => self.notice(&notice),
             Effect::Recovered(recovered) => {
+                let span = std::mem::replace(&mut self.restoring, Span::none());
+                span.record("trigger", recovered.trigger.name());
+                span.record("outcome", recovered.outcome.name());
+                span.record("gap_ms", recovered.gap_ms);
                 outward::report(&self.around, self.guild, recovered);
             }
             Effect::Forget => self.forget = true,
+        }
+    }
+
+    /// A recovery is one span, from the first step in which it is under way.
+    fn trace_recovery(&mut self) {
+        if self.player.is_recovering() && self.restoring.is_none() {
+            self.restoring = info_span!(
+                "restore",
+                trigger = field::Empty,
+                outcome = field::Empty,
+                gap_ms = field::Empty
+            );
         }
     }
 

@@ -1,5 +1,7 @@
 //! REST calls to nodes for one guild: one after the other, each with its own deadline inside the node.
 
+use tracing::{Instrument as _, Span, info_span};
+
 use super::Surroundings;
 use crate::lavalink::{CallError, Class, Node, PlayerPatch, choose};
 use crate::model::ids::{GuildId, NodeName};
@@ -30,7 +32,16 @@ pub(super) async fn make(around: &Surroundings, guild: GuildId, call: Call) -> C
             patch,
         } => {
             let answer = match around.nodes.iter().find(|known| *known.name() == node) {
-                Some(node) => node.update(guild, &wire(*patch)).await.map_err(|error| failure(&error)),
+                Some(node) => {
+                    let starts = matches!(patch.track, Some(Some(_)));
+                    let span = if starts {
+                        info_span!("play", node = %node.name())
+                    } else {
+                        Span::none()
+                    };
+                    let answer = node.update(guild, &wire(*patch)).instrument(span).await;
+                    answer.map_err(|error| failure(&error))
+                }
                 None => Err(Failure::Unreachable),
             };
             CallDone {

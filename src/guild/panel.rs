@@ -5,7 +5,7 @@ use tracing::debug;
 
 use super::actor::{Actor, Done};
 use crate::lifecycle::wall_ms;
-use crate::model::ids::MessageId;
+use crate::model::ids::{GuildId, MessageId};
 use crate::model::message::Message;
 use crate::model::record::PanelRecord;
 use crate::ui;
@@ -41,6 +41,15 @@ pub(super) struct Panel {
 }
 
 impl Panel {
+    /// A message that another process showed last; refreshed within two periods, spread by guild.
+    pub(super) fn taken_over(guild: GuildId) -> Self {
+        let spread = Duration::from_millis((guild.get() >> 22) % 15_000);
+        Self {
+            shown_at: Some(Instant::now() + spread),
+            ..Self::default()
+        }
+    }
+
     /// The player changed in a way that people see.
     pub(super) const fn changed(&mut self) {
         self.dirty = true;

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
-use tracing::warn;
+use tracing::{Instrument as _, info_span, warn};
 
 use super::Confirmed;
 use super::actor::{Actor, Done, next};
@@ -221,7 +221,8 @@ impl Actor {
         };
         let store = self.around.store.clone();
         let forget = self.is_forgetting();
-        self.jobs.spawn(async move {
+        let span = info_span!("save", lists = dirty.lists);
+        let work = async move {
             let result = if forget {
                 store
                     .delete_guild(write.id, &write.owner, write.epoch)
@@ -236,7 +237,8 @@ impl Actor {
                 anchor,
                 result,
             })
-        });
+        };
+        self.jobs.spawn(work.instrument(span));
     }
 
     /// Takes the outcome of a write in. `true`: the guild is another's.

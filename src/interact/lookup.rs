@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use crate::command::{Query, query};
 use crate::guild::Surroundings;
@@ -73,7 +74,8 @@ pub(super) async fn tracks(
     let nothing = || ReplyText::NothingFound {
         query: words.to_owned(),
     };
-    match load(around, query).await? {
+    let span = tracing::info_span!("load");
+    match load(around, query).instrument(span).await? {
         Loaded::Track(track) => Ok((vec![track], None)),
         Loaded::Search(tracks) => tracks
             .into_iter()

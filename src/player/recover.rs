@@ -382,7 +382,10 @@ impl Player {
                 paused,
             }));
         }
-        effects.push(Effect::Show);
+        // Carried on looks as it did: a replica that takes a thousand guilds over does not edit a thousand messages.
+        if outcome != Outcome::CarriedOn {
+            effects.push(Effect::Show);
+        }
         effects.push(Effect::Recovered(Recovered {
             trigger: recovery.loaded.trigger,
             outcome,

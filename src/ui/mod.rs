@@ -1,6 +1,6 @@
 //! What people read: pure functions from what is to a message in somebody's language. No I/O, no clock.
 //!
-//! Everything strangers wrote (titles, authors, playlist names, search words) passes through [`clean`] before it is shown.
+//! Everything strangers wrote (titles, authors, playlist names, search words) passes through `clean` before it is shown.
 //! Whoever sends a [`Message`] sends it with empty `allowed_mentions`.
 
 mod buttons;
