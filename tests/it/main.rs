@@ -5,6 +5,7 @@ mod browser;
 mod commands;
 mod demo_feed;
 mod demo_page;
+mod doctor;
 mod gateway;
 mod harness;
 mod health;

@@ -1,6 +1,7 @@
 //! Every command and button through the real wire: a real bot process in a simulated world.
 
 mod bad_input;
+mod deferred;
 mod panel;
 mod playing;
 mod process;

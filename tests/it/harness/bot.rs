@@ -72,6 +72,23 @@ impl Setup {
         &self.env["SEGUE_STORE"]
     }
 
+    /// Runs another command of the program to its end: whether it succeeded, and all it printed.
+    pub(crate) async fn run(&self, command: &str) -> (Option<i32>, String) {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_segue"));
+        program
+            .arg(command)
+            .env_clear()
+            .envs(&self.env)
+            .env("HOME", self.folder.path());
+        let output = timeout(
+            Duration::from_secs(30),
+            program.stdin(Stdio::null()).kill_on_drop(true).output(),
+        );
+        let output = output.await.expect("the command ends").unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    }
+
     /// Starts a bot and waits until it listens.
     pub(crate) async fn start(&self) -> Bot {
         let bot = self.spawn();
