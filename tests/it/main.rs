@@ -19,3 +19,4 @@ mod sim_lavalink;
 mod skip;
 mod store;
 mod tidy;
+mod traces;
