@@ -68,7 +68,9 @@ async fn command_load_play_save_and_restore_reach_a_collector() {
     world.play(&guild, "One").await;
     drop(bot.kill().await);
     let _bot = setup.ready().await;
-    world.command(&guild, "play", json!({ "query": "sim:Two?length=500", "when": "now" })).await;
+    world
+        .command(&guild, "play", json!({ "query": "sim:Two?length=500", "when": "now" }))
+        .await;
     eventually("every span came", || async {
         let missing: Vec<_> = ["command", "load", "play", "save", "restore"]
             .into_iter()
