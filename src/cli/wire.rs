@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use tokio::signal::unix::{self, SignalKind};
-use tokio_util::sync::CancellationToken;
 
 use super::args::{DemoArgs, SimArgs};
 use super::exit::Exit;
 use super::{Failure, Out};
-use crate::app::{self, RunError};
+use crate::app::{self, RunError, Stop};
 use crate::config::Settings;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
@@ -23,7 +22,7 @@ pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exi
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     let ended = until_signal(app::run(settings, metrics, stop.clone()), &stop).await;
     if !telemetry.flush().await {
         tracing::warn!("the last traces could not be sent");
@@ -84,17 +83,22 @@ async fn signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Runs `work`; the first signal asks it to stop.
-async fn until_signal<T>(work: impl Future<Output = T>, stop: &CancellationToken) -> T {
+/// Runs `work`; the first signal asks it to stop, a second one to hurry.
+async fn until_signal<T>(work: impl Future<Output = T>, stop: &Stop) -> T {
     let mut work = std::pin::pin!(work);
-    tokio::select! {
-        ended = &mut work => return ended,
-        told = signal() => {
-            if let Err(error) = told {
-                tracing::warn!(%error, "signals cannot be heard; stopping");
+    for (token, words) in [
+        (&stop.asked, "asked to stop; saving and leaving"),
+        (&stop.hurry, "asked again; leaving without waiting for others"),
+    ] {
+        tokio::select! {
+            ended = &mut work => return ended,
+            told = signal() => {
+                if let Err(error) = told {
+                    tracing::warn!(%error, "signals cannot be heard; stopping");
+                }
+                tracing::info!("{words}");
+                token.cancel();
             }
-            tracing::info!("asked to stop; saving and leaving");
-            stop.cancel();
         }
     }
     work.await

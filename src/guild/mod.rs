@@ -7,7 +7,7 @@ pub(crate) mod outward;
 mod panel;
 mod saving;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,9 +60,20 @@ pub struct Surroundings {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Hears of every recovery that ended.
-    pub recoveries: mpsc::Sender<(GuildId, Recovered)>,
+    pub recoveries: mpsc::Sender<Recovery>,
     /// Guilds of the shard that play now.
     pub playing: Arc<AtomicI64>,
+}
+
+/// A recovery that ended, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The guild's shard.
+    pub shard: u32,
+    /// The guild.
+    pub guild: GuildId,
+    /// How it went.
+    pub recovered: Recovered,
 }
 
 /// What became of an order.
@@ -166,6 +177,8 @@ pub struct Guilds {
     around: Surroundings,
     /// Who owned the shard before: its guilds may still carry that name.
     previous: Option<MemberId>,
+    /// Orders that the owner before deferred, and that this one finishes.
+    inherited: HashSet<InteractionId>,
     actors: Mutex<Actors>,
 }
 
@@ -177,13 +190,20 @@ struct Actors {
 }
 
 impl Guilds {
-    /// None yet.
-    pub fn new(around: Surroundings, previous: Option<MemberId>) -> Arc<Self> {
+    /// None yet. `inherited` are the orders that the owner before deferred: Discord may send them again, and they are not
+    /// to be handled a second time.
+    pub fn new(around: Surroundings, previous: Option<MemberId>, inherited: HashSet<InteractionId>) -> Arc<Self> {
         Arc::new(Self {
             around,
             previous,
+            inherited,
             actors: Mutex::default(),
         })
+    }
+
+    /// Whether a deferral of the owner before is finished apart from Discord's replay of it.
+    pub fn inherits(&self, id: InteractionId) -> bool {
+        self.inherited.contains(&id)
     }
 
     /// What the guilds share.
@@ -262,6 +282,16 @@ impl Guilds {
         for handle in self.lock().handles.values() {
             handle.put(Mail::NodesChanged);
         }
+    }
+
+    /// How many have an actor.
+    pub fn len(&self) -> usize {
+        self.lock().handles.len()
+    }
+
+    /// Whether none has an actor.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// How many play now.
@@ -346,6 +376,17 @@ impl Guilds {
                 tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed");
             }
         }
+    }
+
+    /// Every actor ends where it stands, without a word: others drive the guilds.
+    pub async fn abandon(&self) {
+        let mut tasks = {
+            let mut actors = self.lock();
+            actors.closed = true;
+            actors.handles.clear();
+            std::mem::take(&mut actors.tasks)
+        };
+        tasks.shutdown().await;
     }
 
     /// Every actor saves where it is and ends. Nothing is left and no player is deleted.

@@ -174,6 +174,19 @@ pub enum NodeState {
     Gone,
 }
 
+impl NodeState {
+    /// As pages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Ready { .. } => "ready",
+            Self::Lost { .. } => "lost",
+            Self::RestDead => "audio only",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// How busy a node is, over all its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NodeLoad {
