@@ -41,7 +41,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// How many replicas, each a process
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=26))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub replicas: u32,
     /// How many guilds that play
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=5_000))]

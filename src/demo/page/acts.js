@@ -33,6 +33,10 @@ export class Acts {
     return [
       ...replicas.map((replica) => [`kill -9 ${the(replica)}`, "kill", { replica: replica.name }, up(replica), "danger"]),
       ...replicas.map((replica) => [`stop ${the(replica)} gently`, "stop", { replica: replica.name }, replica.state === "up", ""]),
+      ...(replicas.length > 1 ? replicas.map((replica) => replica.state === "frozen"
+        ? [`thaw replica ${replica.name}`, "thaw", { replica: replica.name }, true, ""]
+        : [`freeze replica ${replica.name}`, "freeze", { replica: replica.name }, replica.state === "up", "danger"]) : []),
+      ...(replicas.length > 1 ? [["restart all, one after the other", "roll", {}, replicas.every((replica) => replica.state === "up"), ""]] : []),
       ...nodes.map((node) => node.up ? [`kill node ${node.name}`, "kill_node", { node: node.name }, true, "danger"] : [`start node ${node.name} again`, "restart_node", { node: node.name }, true, ""]),
       ...shards.map((shard) => [shards.length === 1 ? "expire the Discord session" : `expire the session of shard ${shard.id}`, "expire_session", { shard: shard.id }, shard.connected, "danger"]),
     ];
