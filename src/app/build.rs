@@ -11,7 +11,7 @@ use super::metering;
 use super::shard::Shard;
 use crate::gateway::{self, ShardHandle, ShardSpec};
 use crate::guild::Surroundings;
-use crate::lavalink::{self, Node, NodeConfig, NodeMessage, Opening};
+use crate::lavalink::{self, Node, NodeMessage, Opening};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::ShardId;
 use crate::player::Policy;
@@ -45,11 +45,11 @@ pub(super) fn nodes(
         shard: ShardId::new(start.shard, start.identity.shards),
     };
     let (mut nodes, mut tasks) = (Vec::new(), Vec::new());
-    for settings in &start.process.settings.lavalink_nodes {
+    for config in start.process.nodes.iter() {
         let opened = lavalink::open(Opening {
-            config: NodeConfig::new(settings.name.clone(), settings.url.clone(), settings.password.clone()),
+            config: config.clone(),
             identity: identity.clone(),
-            stored_session: start.claimed.row.lavalink.get(&settings.name).cloned(),
+            stored_session: start.claimed.row.lavalink.get(&config.name).cloned(),
             authority: start.member.permit.clone(),
             out: out.clone(),
             metrics: Arc::new(metering::Nodes(Arc::clone(&start.process.metrics))),
@@ -62,7 +62,7 @@ pub(super) fn nodes(
                 tasks.push(task);
             }
             Err(error) => {
-                tracing::error!(node = %settings.name, %error, "the node cannot be used (SEGUE_LAVALINK_NODES)");
+                tracing::error!(node = %config.name, %error, "the node cannot be used (SEGUE_LAVALINK_NODES)");
             }
         }
     }

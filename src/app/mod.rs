@@ -5,6 +5,7 @@
 
 mod autosave;
 mod build;
+mod drains;
 mod driven;
 mod identity;
 mod life;
@@ -29,6 +30,7 @@ use crate::cluster::{Ended, Member, claim};
 use crate::config::Settings;
 use crate::discord;
 use crate::discord::Discord;
+use crate::lavalink::NodeConfig;
 use crate::lifecycle::{Readiness, Waiting, wall_ms};
 use crate::store::{self, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
@@ -36,6 +38,7 @@ use crate::telemetry::http::{self, Pages};
 use crate::telemetry::metrics::Metrics;
 use driven::Driven;
 use life::{LAST_SAVE, Life};
+pub use drains::{drained, set_drained};
 pub use state::Overview;
 
 /// A task that was silent for this long makes `/livez` fail.
@@ -88,6 +91,8 @@ pub(crate) struct Process {
     pub(crate) overview: Arc<Overview>,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) driven: Driven,
+    /// What is known of the nodes, whatever the shard.
+    pub(crate) nodes: Arc<[NodeConfig]>,
 }
 
 /// Runs a replica until `stop`, or until something fails for good.
@@ -239,6 +244,10 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         peer: _,
         peer_at: _,
     } = ground.clone();
+    let configured = settings.lavalink_nodes.iter();
+    let nodes = configured
+        .map(|node| NodeConfig::new(node.name.clone(), node.url.clone(), node.password.clone()))
+        .collect();
     let discord = Discord::new(discord::Settings {
         token: settings.discord_token.clone(),
         api_url: settings.discord_api_url.clone(),
@@ -256,6 +265,7 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         overview,
         heartbeats,
         driven: Driven::default(),
+        nodes,
     })
 }
 

@@ -33,6 +33,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Ask the replica on this machine whether it is alive
     Healthcheck(Flags),
+    /// Have a Lavalink node emptied before it stops: its players move to others while they play
+    Drain(DrainArgs),
     /// List every metric
     MetricsCatalog(CatalogArgs),
 }
@@ -89,6 +91,19 @@ impl SimArgs {
         let names = self.nodes.split(',').map(str::trim).filter(|name| !name.is_empty());
         names.map(str::to_owned).collect()
     }
+}
+
+/// `segue drain`.
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// The node's name in SEGUE_LAVALINK_NODES
+    pub node: String,
+    /// It may be used again
+    #[arg(long)]
+    pub undo: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
 }
 
 /// `segue config`.

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod exit;
+mod drain;
 mod health;
 mod wire;
 
@@ -91,6 +92,10 @@ async fn perform(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         },
         Command::Healthcheck(flags) => match settings(&flags, Need::Nothing, out) {
             Some(settings) => Ok(healthcheck(&settings, out).await),
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Drain(args) => match settings(&args.flags, Need::Nothing, out) {
+            Some(settings) => Box::pin(drain::perform(&args, &settings, out)).await,
             None => Ok(Exit::BadSettings),
         },
         Command::MetricsCatalog(args) => Ok(catalog(args.json, out)),

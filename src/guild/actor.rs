@@ -157,7 +157,12 @@ impl Actor {
                 self.saving.hold(seen);
             }
             Mail::Node(from) => drop(self.step(Input::Node(from))),
-            Mail::NodesChanged => drop(self.step(Input::NodesChanged)),
+            Mail::NodesChanged => {
+                drop(self.step(Input::NodesChanged));
+                if calls::is_draining(&self.around.nodes, self.player.node()) {
+                    drop(self.step(Input::LeaveNode));
+                }
+            }
             Mail::View(answer) => {
                 drop(answer.send(self.player.view(wall_ms())));
             }

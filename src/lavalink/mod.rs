@@ -38,6 +38,7 @@ mod socket;
 mod takeover;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
@@ -69,6 +70,7 @@ pub struct NodeConfig {
     /// Lavalink's password.
     pub password: SecretString,
     breaker: Arc<Mutex<breaker::Breaker>>,
+    draining: Arc<AtomicBool>,
 }
 
 impl NodeConfig {
@@ -79,7 +81,13 @@ impl NodeConfig {
             url,
             password,
             breaker: Arc::default(),
+            draining: Arc::default(),
         }
+    }
+
+    /// Whether the node is to be emptied: it gets no new players, and [`choose`] names another for those it has.
+    pub fn drain(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// `host:port` as it stands in the URL.
@@ -200,6 +208,8 @@ pub struct NodeLoad {
     pub frames_missing_permille: u32,
     /// It swallows voice calls and gets none for a while.
     pub voice_cut: bool,
+    /// It is to be emptied.
+    pub draining: bool,
 }
 
 /// What a node says of itself once a minute.

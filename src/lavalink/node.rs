@@ -1,6 +1,7 @@
 //! The handle to a node: calls with deadlines, what is known of its health, and which guilds are interested.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Method;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<dyn NodeMetrics>,
     wall: fn() -> i64,
     breaker: Arc<Mutex<Breaker>>,
+    draining: Arc<AtomicBool>,
     voice_calls: Semaphore,
     pub(super) calls: Semaphore,
     /// Somebody was told that the open session is unknown.
@@ -79,6 +81,7 @@ impl Shared {
             metrics,
             wall,
             breaker: Arc::clone(&config.breaker),
+            draining: Arc::clone(&config.draining),
             voice_calls: Semaphore::new(VOICE_CALLS),
             calls: Semaphore::new(CALLS),
             suspect: Notify::new(),
@@ -123,13 +126,20 @@ impl Node {
         self.0.lock().state
     }
 
+    /// Whether it is to be emptied.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
     /// How busy the node says it is; zeros until it said so.
     pub fn load(&self) -> NodeLoad {
         let voice_cut = self.0.breaker().is_open(Instant::now());
+        let draining = self.is_draining();
         let stats = self.0.lock().stats;
         stats.map_or(
             NodeLoad {
                 voice_cut,
+                draining,
                 ..NodeLoad::default()
             },
             |stats| NodeLoad {
@@ -138,6 +148,7 @@ impl Node {
                 cpu: stats.cpu,
                 frames_missing_permille: stats.frames_missing_permille,
                 voice_cut,
+                draining,
             },
         )
     }

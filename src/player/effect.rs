@@ -47,6 +47,8 @@ pub enum Input {
     },
     /// A node became usable or unusable.
     NodesChanged,
+    /// The node that holds the player is to be emptied: go to the best one while everything plays.
+    LeaveNode,
     /// [`super::Player::deadline`] passed.
     Tick,
 }

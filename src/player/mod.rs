@@ -76,6 +76,7 @@ impl Player {
             Input::Answer { generation, answer } => self.answer(generation, answer, cx, effects),
             Input::Access { channel, result } => self.access(channel, result, cx, effects),
             Input::NodesChanged => self.nodes_changed(cx, effects),
+            Input::LeaveNode => self.leave_node(cx, effects),
             Input::Tick => self.tick(cx, effects),
         }
         None

@@ -411,6 +411,49 @@ impl Player {
         self.drive(cx, effects);
     }
 
+    /// Moves to the best node while the old one plays on: it is told to stop only after the new one was told to start, so
+    /// that nothing is missing (<https://lavalink.dev/api/rest>: a player's voice may be given to another node). What is
+    /// starting or recovering is left for the next time.
+    pub(super) fn leave_node(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        let elsewhere = cx.best_node.is_some() && cx.best_node != self.seat.node;
+        let settled = self.recovery.is_none() && self.seat.open && matches!(self.voice, Voice::In { .. });
+        if !elsewhere || !settled {
+            return;
+        }
+        match &mut self.deck {
+            Deck::Starting { .. } | Deck::Waiting { .. } => {}
+            Deck::Paused { held: false, .. } | Deck::Empty => {
+                self.take_seat(cx, effects);
+            }
+            Deck::Paused {
+                item,
+                position_ms,
+                reason,
+                ..
+            } => {
+                self.deck = Deck::Waiting {
+                    item: item.clone(),
+                    from_ms: *position_ms,
+                    paused: Some(*reason),
+                };
+                self.move_seat(cx, effects);
+            }
+            Deck::Playing { .. } => {
+                self.hold(cx);
+                self.move_seat(cx, effects);
+            }
+        }
+    }
+
+    fn move_seat(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        let mut moving = Vec::new();
+        self.drive(cx, &mut moving);
+        let stop = |effect: &Effect| matches!(effect, Effect::Call(Call::Destroy { .. }));
+        let (stops, starts): (Vec<_>, Vec<_>) = moving.into_iter().partition(stop);
+        effects.extend(starts);
+        effects.extend(stops);
+    }
+
     pub(super) fn answer(
         &mut self,
         generation: u32,

@@ -235,6 +235,38 @@ fn without_any_node_it_waits_and_goes_on_when_one_is_back() {
 }
 
 #[test]
+fn a_node_that_is_emptied_stops_only_after_the_other_was_told_to_start() {
+    let mut scene = Scene::playing();
+    scene.now += 20_000;
+    scene.best = Some(node("b"));
+    scene.step(Input::LeaveNode);
+    let calls: Vec<_> = scene
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Call(Call::Update { node, patch, .. }) => Some((node.0.clone(), patch.position_ms)),
+            Effect::Call(Call::Destroy { node }) => Some((node.0.clone(), None)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(calls, [("b".to_owned(), Some(19_670)), ("a".to_owned(), None)], "heard, not counted by the node");
+    scene.answered();
+    assert_eq!(scene.player.node(), Some(&node("b")));
+    scene.step(Input::LeaveNode);
+    assert!(scene.patches().is_empty(), "it is there already");
+}
+
+#[test]
+fn a_paused_player_leaves_its_node_paused() {
+    let mut scene = Scene::playing();
+    scene.order(Order::Pause).unwrap();
+    scene.best = Some(node("b"));
+    scene.step(Input::LeaveNode);
+    let patches = scene.patches();
+    assert_eq!((patches[0].0.clone(), patches[0].1.paused), (node("b"), Some(true)));
+}
+
+#[test]
 fn a_restore_waits_for_the_stabilization_but_carrying_on_does_not() {
     let policy = Policy {
         stabilization_ms: 5_000,
