@@ -24,7 +24,7 @@ use crate::lifecycle::wall_ms;
 use crate::model::ids::{GuildId, ShardId};
 use crate::model::signal::Signal;
 use crate::player::{Loaded, Policy, Recovered, Trigger};
-use crate::store::{GatewaySession, Sealed};
+use crate::store::{self, GatewaySession, Sealed};
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
@@ -139,6 +139,9 @@ async fn run(
     );
     for (guild, why) in &sealed.unreadable {
         warn!(%guild, why, "a snapshot cannot be read; it is left as it is");
+    }
+    for store::Quarantined { guild, why } in &sealed.quarantined {
+        warn!(%guild, why, "a guild is quarantined; `segue release` lets it go");
     }
     Driving::begin(start, claimed, sealed, &slot, ready).drive(stop).await
 }
@@ -280,7 +283,7 @@ impl Driving {
                     .start
                     .process
                     .store
-                    .save_session(id, &self.start.member.id, epoch, None)
+                    .save_session(id, &self.start.member.id, epoch, None, None)
                     .await
                 {
                     warn!(%error, "cannot forget a lost session");
@@ -298,7 +301,7 @@ impl Driving {
             let saving = async {
                 let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
                 while let Err(error) = store
-                    .save_session(id, &self.start.member.id, epoch, Some(session))
+                    .save_session(id, &self.start.member.id, epoch, Some(session), None)
                     .await
                 {
                     warn!(%error, "cannot store the gateway session yet");
@@ -368,7 +371,7 @@ impl Driving {
         if let Some(session) = last {
             let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
             if let Err(error) = store
-                .save_session(id, &self.start.member.id, epoch, Some(&session))
+                .save_session(id, &self.start.member.id, epoch, Some(&session), None)
                 .await
             {
                 warn!(%error, "the last sequence number is not stored");
