@@ -169,7 +169,10 @@ impl Driving {
                     }
                 }
                 Some(message) = self.from_nodes.recv() => self.node_message(message).await,
-                () = guilds.reap() => {}
+                Some(failed) = guilds.reap() => {
+                    let guilds = Arc::clone(&guilds);
+                    self.interactions.spawn(async move { guilds.revive(failed).await });
+                }
                 Some(ended) = self.interactions.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "handling an interaction failed");

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::member::{Member, TIMEOUT_MS};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
-use crate::store::{MemberRow, MemberState, ShardRow, SharedStore, StoreError};
+use crate::store::{Assignment, Fence, MemberRow, MemberState, ShardRow, SharedStore, StoreError};
 
 /// Beyond the member time-out, for the store's clock, milliseconds.
 const MARGIN_MS: i64 = 500;
@@ -44,7 +44,7 @@ pub async fn fence_proven(
         .filter(|other| other.id != *me && is_alive(other))
     {
         if let Some(why) = proof(other)
-            && store.fence(&other.id, why).await?
+            && store.fence(&Fence::proven(other.id.clone(), why)).await?
         {
             info!(member = %other.id, name = other.name, why, "fenced a dead member");
         }
@@ -80,12 +80,23 @@ pub async fn claim(store: &SharedStore, me: &Member, shard: u32) -> Result<Claim
                 }
                 let unchanged = i64::try_from(now.duration_since(seen.1).as_millis()).unwrap_or(i64::MAX);
                 if unchanged >= TIMEOUT_MS && store.now_ms().await? >= owner.renewed_ms + TIMEOUT_MS + MARGIN_MS {
-                    store.fence(&owner.id, "did not renew in time").await?;
+                    let fence = Fence {
+                        overdue_ms: Some(TIMEOUT_MS + MARGIN_MS),
+                        ..Fence::proven(owner.id.clone(), "did not renew in time")
+                    };
+                    store.fence(&fence).await?;
                     continue;
                 }
                 sleep(LOOK).await;
             }
             _ => {
+                // Nobody leads yet: whoever finds the shard free wants it for itself.
+                let assignment = Assignment {
+                    shard,
+                    want: me.id.clone(),
+                    trace: None,
+                };
+                store.assign(0, &[assignment]).await?;
                 if let Some(row) = store.claim_shard(shard, previous.as_ref(), &me.id).await? {
                     let offset = wall_ms() - store.now_ms().await?;
                     return Ok(claimed(row, previous, owner, offset));

@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::permit::{Permit, boot_ms};
 use crate::model::ids::MemberId;
-use crate::model::record::SCHEMA;
 use crate::store::{Beat, MemberRow, MemberState, Origin, SharedStore, StoreError};
 
 /// How often a member renews.
@@ -58,17 +57,10 @@ impl Member {
         let sent = boot_ms();
         store
             .join(MemberRow {
-                id: id.clone(),
-                name: name.clone(),
-                state: MemberState::Live,
                 origin,
                 http,
                 peer,
-                seq: 1,
-                renewed_ms: 0,
-                schema: SCHEMA,
-                shard_seq: BTreeMap::new(),
-                why: None,
+                ..MemberRow::new(id.clone(), name.clone())
             })
             .await?;
         let permit = Arc::new(Permit::default());
@@ -85,7 +77,11 @@ impl Member {
     /// Renews once. `Ok(false)`: fenced.
     pub async fn renew(&self, shard_seq: BTreeMap<u32, u64>) -> Result<bool, StoreError> {
         let sent = boot_ms();
-        if self.store.renew(&self.id, &Beat { shard_seq }).await?.is_some() {
+        let beat = Beat {
+            shard_seq,
+            ..Beat::default()
+        };
+        if self.store.renew(&self.id, &beat).await?.is_some() {
             self.permit.renewed(sent);
             return Ok(true);
         }
