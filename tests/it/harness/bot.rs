@@ -67,6 +67,16 @@ impl Setup {
         self
     }
 
+    /// The same under another name: a replica of the same cluster.
+    pub(crate) fn named(&self, name: &str) -> Self {
+        let mut env = self.env.clone();
+        env.insert("SEGUE_NAME".to_owned(), name.to_owned());
+        Self {
+            env,
+            folder: Arc::clone(&self.folder),
+        }
+    }
+
     /// The store's address.
     pub(crate) fn address(&self) -> &str {
         &self.env["SEGUE_STORE"]
@@ -74,9 +84,14 @@ impl Setup {
 
     /// Runs another command of the program to its end: whether it succeeded, and all it printed.
     pub(crate) async fn run(&self, command: &str) -> (Option<i32>, String) {
+        self.run_with(&[command]).await
+    }
+
+    /// The same with arguments.
+    pub(crate) async fn run_with(&self, command: &[&str]) -> (Option<i32>, String) {
         let mut program = Command::new(env!("CARGO_BIN_EXE_segue"));
         program
-            .arg(command)
+            .args(command)
             .env_clear()
             .envs(&self.env)
             .env("HOME", self.folder.path());
@@ -169,6 +184,30 @@ impl Bot {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// What its page tells programs; `None` when it does not answer.
+    pub(crate) async fn state(&self) -> Option<Value> {
+        let log = self.log();
+        let line = log.iter().find(|line| line["message"] == "listening")?;
+        let url = format!("http://{}/api/state", line["http"].as_str()?);
+        let asked = timeout(Duration::from_secs(1), reqwest::get(url)).await.ok()?;
+        asked.ok()?.json().await.ok()
+    }
+
+    /// SIGSTOP: nothing of it moves any more, and nobody is told.
+    pub(crate) fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
     /// SIGKILL; returns when the process is gone.
     pub(crate) async fn kill(mut self) -> Vec<Value> {
         self.child.kill().await.unwrap();
@@ -177,9 +216,8 @@ impl Bot {
 
     /// SIGTERM; returns how it ended.
     pub(crate) async fn terminate(mut self) -> (ExitStatus, Vec<Value>) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = timeout(Duration::from_secs(15), self.child.wait())
+        self.signal(rustix::process::Signal::TERM);
+        let status = timeout(Duration::from_secs(30), self.child.wait())
             .await
             .expect("the bot leaves in time")
             .unwrap();
