@@ -106,6 +106,11 @@ impl ReplicaSet {
         format!("mongodb://{}/{database}?replicaSet=segue", hosts.join(","))
     }
 
+    /// Where a node listens.
+    pub(crate) fn address(&self, n: usize) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.nodes[n].port).into()
+    }
+
     /// Which node is the primary; waits until one is.
     pub(crate) async fn primary(&self) -> usize {
         let begun = Instant::now();

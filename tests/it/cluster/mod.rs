@@ -4,4 +4,5 @@
 mod deaths;
 mod moves;
 mod nodes;
+mod outages;
 mod team;
