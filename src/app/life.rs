@@ -13,9 +13,10 @@ use tracing::{info, warn};
 
 use super::identity::Identity;
 use super::shard::{self, Shard};
+use super::trail::Recoveries;
 use super::{Process, RunError, STUCK, Stop, autosave, drains, identity, recoveries, tickets};
 use crate::cluster::permit::Standing;
-use crate::cluster::{self, Drained, Duty, Election, Ended, Handle, Member, NoTrail, Opening};
+use crate::cluster::{self, Drained, Duty, Election, Ended, Handle, Member, Opening};
 use crate::gateway::SharedQueue;
 use crate::guild::Recovery;
 use crate::lifecycle::{Readiness, Waiting};
@@ -252,7 +253,7 @@ fn opening(
             Some((task, silent)) => Err(format!("{task} has been silent for {} s", silent.as_secs())),
         }),
         alive: Arc::new(move || heartbeat.touch()),
-        trail: Arc::new(NoTrail),
+        trail: Arc::new(Recoveries::default()),
         stop: stop.clone(),
     }
 }

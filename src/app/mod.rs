@@ -15,6 +15,7 @@ mod shard;
 mod state;
 mod status;
 mod tickets;
+mod trail;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
 use crate::player::Trigger;
 use crate::store::RecoveryRow;
+use crate::telemetry::spans::{self, Beginning};
 
 /// Recoveries that may wait to be kept; beyond it they are counted only.
 const WAITING: usize = 4_096;
@@ -91,7 +92,11 @@ impl Keeper {
             Trigger::Crash | Trigger::Handover => self.process.driven.moved(recovery.shard),
             Trigger::NodeLost | Trigger::SessionLost => None,
         };
-        let row = row(recovery, moved.as_deref(), self.member.id.clone());
+        let mut row = row(recovery, moved.as_deref(), self.member.id.clone());
+        let trace = told(&row, moved.as_deref());
+        if row.trace_id.is_none() {
+            row.trace_id = trace.as_deref().and_then(|trace| trace.split('-').nth(1)).map(ToOwned::to_owned);
+        }
         self.process.overview.recovered(row.clone());
         self.batch.push(row);
     }
@@ -114,13 +119,13 @@ pub(crate) struct Moved {
     pub(crate) lost_ms: i64,
     /// What took how long until it was ours.
     pub(crate) phases: Vec<(&'static str, u64)>,
-    /// The trace that tells it, 32 hexadecimal digits.
-    pub(crate) trace_id: Option<String>,
+    /// What tells it: the span of taking the shard, a W3C `traceparent`.
+    pub(crate) trace: Option<String>,
 }
 
 impl Moved {
     /// From the moments of a claim. A moment that nobody knows belongs to the next phase.
-    pub(crate) fn of(claimed: &Claimed) -> Self {
+    pub(crate) fn of(claimed: &Claimed, trace: Option<String>) -> Self {
         let Moments {
             lost_ms,
             fenced_ms,
@@ -136,13 +141,48 @@ impl Moved {
                 before = before.max(at);
             }
         }
-        let trace_id = claimed.trace.as_deref().and_then(|parent| parent.split('-').nth(1));
         Self {
             lost_ms: lost,
             phases,
-            trace_id: trace_id.map(ToOwned::to_owned),
+            trace: trace.or_else(|| claimed.trace.clone()),
         }
     }
+
+    /// 32 hexadecimal digits.
+    fn trace_id(&self) -> Option<String> {
+        let parts = self.trace.as_deref()?.split('-').nth(1)?;
+        Some(parts.to_owned())
+    }
+}
+
+/// One span for one guild, its phases as events.
+fn told(row: &RecoveryRow, moved: Option<&Moved>) -> Option<String> {
+    let began_ms = row.lost_ms.unwrap_or(row.at_ms);
+    let mut span = spans::begin(Beginning {
+        name: "guild.recover",
+        parent: moved.and_then(|moved| moved.trace.as_deref()),
+        from_ms: began_ms,
+        attributes: vec![
+            ("discord.guild.id", row.guild.to_string().into()),
+            ("discord.shard.id", row.shard.into()),
+            ("segue.member.id", row.member.0.as_str().into()),
+            ("segue.recovery.trigger", row.trigger.as_str().into()),
+            ("segue.recovery.outcome", row.outcome.as_str().into()),
+            ("segue.audio.gap_ms", i64::try_from(row.gap_ms).unwrap_or(i64::MAX).into()),
+        ],
+        ..Beginning::default()
+    });
+    let mut at = began_ms;
+    for (phase, ms) in &row.phases {
+        at += i64::try_from(*ms).unwrap_or(0);
+        span.event(phase, at);
+    }
+    if row.outcome == "failed" {
+        span.fail("the channel cannot be had; the queue is kept");
+    }
+    let trace = span.traceparent();
+    span.end(row.at_ms);
+    trace
 }
 
 fn row(recovery: Recovery, moved: Option<&Moved>, member: MemberId) -> RecoveryRow {
@@ -166,7 +206,7 @@ fn row(recovery: Recovery, moved: Option<&Moved>, member: MemberId) -> RecoveryR
         gap_ms: recovered.gap_ms,
         lost_ms: Some(began_ms),
         phases: phases.map(|(name, ms)| ((*name).to_owned(), *ms)).collect(),
-        trace_id: moved.and_then(|moved| moved.trace_id.clone()),
+        trace_id: moved.and_then(Moved::trace_id),
     }
 }
 
@@ -209,14 +249,14 @@ mod tests {
             fenced_ms: Some(1_040),
             assigned_ms: Some(1_055),
             claimed_ms: 1_070,
-        }));
+        }), None);
         assert_eq!(moved.phases, [("detect", 40), ("assign", 15), ("claim", 15)]);
-        assert_eq!(moved.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(moved.trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
         let unknown = Moved::of(&claimed(Moments {
             lost_ms: Some(1_000),
             claimed_ms: 1_070,
             ..Moments::default()
-        }));
+        }), None);
         assert_eq!(unknown.phases, [("claim", 70)]);
     }
 }

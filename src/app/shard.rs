@@ -1,6 +1,7 @@
 //! One shard that this member drives: claims it, brings up its gateway and Lavalink sessions and its guilds, carries
 //! events between them, and takes it down so that a successor can go on without a gap.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,13 @@ use crate::cluster::{self, Claimed, Member};
 use crate::gateway::{self, FromShard, SharedQueue};
 use crate::guild::{Guilds, Recovery};
 use crate::interact;
-use crate::lavalink::NodeMessage;
+use crate::lavalink::{NodeMessage, NodeState};
 use crate::lifecycle::wall_ms;
+use crate::model::ids::NodeName;
 use crate::model::signal::Signal;
 use crate::player::{Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
+use crate::telemetry::spans::{self, Beginning, Open};
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
@@ -52,6 +55,8 @@ pub(super) struct Shard {
 /// Drives the shard until `stop`; then everything is saved, and closed so that a successor can go on.
 pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), RunError> {
     let (store, claimed) = (&shard.process.store, &shard.claimed);
+    let taking = taking(&shard);
+    let began_ms = wall_ms();
     let sealing = || store.seal(shard.shard, claimed.previous.as_ref(), &shard.member.id);
     let Some(sealed) = retry("take the shard's guilds", &stop, sealing).await? else {
         return Ok(());
@@ -72,11 +77,44 @@ pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), Run
         let (guild, why) = (quarantined.guild, &quarantined.why);
         warn!(%guild, why, "a guild is in quarantine and is not driven; `segue release {guild}` lets it go");
     }
-    Box::pin(Driving::begin(shard, sealed).drive(stop)).await
+    part(&taking, "seal", began_ms).end(wall_ms());
+    Box::pin(Driving::begin(shard, sealed, taking).drive(stop)).await
+}
+
+/// The span of taking a shard, until it is connected.
+fn taking(shard: &Shard) -> Open {
+    let claimed = &shard.claimed;
+    let moments = claimed.moments;
+    spans::begin(Beginning {
+        name: "shard.take",
+        parent: claimed.trace.as_deref(),
+        links: claimed.owner_trace.as_deref().map(|trace| (trace, "predecessor")).into_iter().collect(),
+        from_ms: moments.assigned_ms.unwrap_or(moments.claimed_ms),
+        attributes: vec![
+            ("discord.shard.id", shard.shard.into()),
+            ("segue.member.id", shard.member.id.0.as_str().into()),
+            ("segue.recovery.cause", claimed.cause.name().into()),
+            ("segue.lease.epoch", i64::try_from(claimed.row.epoch.0).unwrap_or(i64::MAX).into()),
+        ],
+    })
+}
+
+/// A part of it.
+fn part(taking: &Open, name: &'static str, from_ms: i64) -> Open {
+    spans::begin(Beginning {
+        name,
+        parent: taking.traceparent().as_deref(),
+        from_ms,
+        ..Beginning::default()
+    })
 }
 
 struct Driving {
     start: Shard,
+    /// Open until the gateway session is there.
+    taking: Option<Taking>,
+    /// Open until the node's session is there.
+    resuming: HashMap<NodeName, Open>,
     guilds: Arc<Guilds>,
     from_shard: mpsc::Receiver<FromShard>,
     from_nodes: mpsc::Receiver<NodeMessage>,
@@ -87,8 +125,14 @@ struct Driving {
     interactions: JoinSet<()>,
 }
 
+/// What of taking a shard is under way.
+struct Taking {
+    whole: Open,
+    gateway: Open,
+}
+
 impl Driving {
-    fn begin(start: Shard, sealed: Sealed) -> Self {
+    fn begin(start: Shard, sealed: Sealed, whole: Open) -> Self {
         let (gateway_stop, nodes_stop) = (CancellationToken::new(), CancellationToken::new());
         let (node_out, from_nodes) = mpsc::channel(WAITING);
         let (nodes, node_tasks) = build::nodes(&start, &node_out, &nodes_stop);
@@ -126,7 +170,20 @@ impl Driving {
         start
             .process
             .driven
-            .began(start.shard, Arc::clone(&guilds), claimed.row.epoch, Moved::of(claimed));
+            .began(
+            start.shard,
+            Arc::clone(&guilds),
+            claimed.row.epoch,
+            Moved::of(claimed, whole.traceparent()),
+        );
+        let now_ms = wall_ms();
+        let resuming = start.process.nodes.iter();
+        let resuming = resuming.map(|node| (node.name.clone(), part(&whole, "lavalink.resume", now_ms)));
+        let resuming = resuming.collect();
+        let taking = Some(Taking {
+            gateway: part(&whole, "gateway.resume", now_ms),
+            whole,
+        });
         // Only now, so that no event finds its guild missing.
         let mut gateway = JoinSet::new();
         gateway.spawn(shard_task);
@@ -136,6 +193,8 @@ impl Driving {
         }
         Self {
             start,
+            taking,
+            resuming,
             guilds,
             from_shard,
             from_nodes,
@@ -239,6 +298,11 @@ impl Driving {
                 warn!(shard = self.start.shard, "going on with a session that is not stored");
             }
         }
+        if let Some(Taking { whole, mut gateway }) = self.taking.take() {
+            gateway.fact("discord.gateway.session.resumed", resumed);
+            gateway.end(wall_ms());
+            whole.end(wall_ms());
+        }
         info!(shard = self.start.shard, resumed, "the gateway session is ready");
         let _ = ack.send(());
         self.guilds.broadcast(&Signal::ShardReady {
@@ -266,6 +330,13 @@ impl Driving {
             }
             NodeMessage::Guild { guild, event } => self.guilds.node(guild, event),
             NodeMessage::State { node, state } => {
+                if let NodeState::Ready { resumed } = state
+                    && let Some(mut resuming) = self.resuming.remove(&node)
+                {
+                    resuming.fact("lavalink.node.name", node.0.as_str());
+                    resuming.fact("lavalink.session.resumed", resumed);
+                    resuming.end(wall_ms());
+                }
                 info!(shard = self.start.shard, %node, ?state, "a Lavalink session changed");
                 metering::node_state(&self.start.process.metrics, &node, state);
                 self.guilds.nodes_changed();
