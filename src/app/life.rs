@@ -26,9 +26,6 @@ const DRAIN: Duration = Duration::from_secs(45);
 /// Of that, the part that stays for saving what nobody took.
 pub(super) const LAST_SAVE: Duration = Duration::from_secs(8);
 
-/// The Kubernetes Lease that the leader holds.
-const LEASE: &str = "segue-leader";
-
 /// The tasks of one life.
 pub(super) struct Life {
     process: Arc<Process>,
@@ -232,7 +229,7 @@ fn opening(
     let settings = &process.settings;
     let election = if settings.elects_by_kubernetes() {
         Election::Kubernetes {
-            lease: LEASE.to_owned(),
+            lease: settings.lease.clone(),
             namespace: settings.place.pod_namespace.clone(),
             pod: settings.place.pod_name.clone().filter(|_| settings.place.in_pod),
         }

@@ -99,7 +99,7 @@ pub(crate) struct Process {
 /// Runs a replica until `stop`, or until something fails for good.
 pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Result<(), RunError> {
     let (readiness, heartbeats) = (Readiness::default(), Heartbeats::default());
-    let overview = Arc::new(Overview::new(settings.name.clone()));
+    let overview = Arc::new(Overview::new(settings.name.clone(), settings.trace_url.clone()));
     let (listener, http) = listen(settings.http_listen, "SEGUE_HTTP_LISTEN").await?;
     let (peer, at) = listen(settings.peer_listen, "SEGUE_PEER_LISTEN").await?;
     let peer_at = advertised(settings.peer_advertise.as_deref(), at);

@@ -22,6 +22,7 @@ const LOOKED_AT: Duration = Duration::from_secs(15);
 /// The state of this replica.
 pub struct Overview {
     name: String,
+    trace_url: Option<String>,
     inner: Mutex<Inner>,
 }
 
@@ -37,9 +38,10 @@ struct Inner {
 }
 
 impl Overview {
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(name: String, trace_url: Option<String>) -> Self {
         Self {
             name,
+            trace_url,
             inner: Mutex::default(),
         }
     }
@@ -86,7 +88,7 @@ impl Overview {
 
     /// For people.
     pub fn page(&self) -> String {
-        super::status::page(&self.name, &self.json())
+        super::status::page(&self.name, self.trace_url.as_deref(), &self.json())
     }
 
     /// For programs.

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// The page, from what [`super::Overview::json`] tells.
-pub(super) fn page(name: &str, state: &Value) -> String {
+pub(super) fn page(name: &str, trace_url: Option<&str>, state: &Value) -> String {
     include_str!("status.html")
         .replace("{name}", &escape(name))
         .replace("{summary}", &summary(state))
         .replace("{cluster}", &cluster(&state["cluster"]))
         .replace("{own}", &rows(&state["shards"], &["id", "state", "epoch"]))
         .replace("{nodes}", &rows(&state["nodes"], &["name", "state", "players"]))
-        .replace("{recoveries}", &recoveries(&state["recoveries"]))
+        .replace("{recoveries}", &recoveries(&state["recoveries"], trace_url))
 }
 
 fn text(value: &Value) -> String {
@@ -85,7 +85,7 @@ fn cluster(cluster: &Value) -> String {
 }
 
 /// Newest first; each opens to its phases on a time line.
-fn recoveries(list: &Value) -> String {
+fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
     let mut html = String::new();
     for one in each(list) {
         let took = one["took_ms"].as_u64().unwrap_or(0);
@@ -105,10 +105,10 @@ fn recoveries(list: &Value) -> String {
         .ok();
         write!(
             html,
-            "<p>Shard {}, taken by {}. Trace {}.</p></details>",
+            "<p>Shard {}, recovered by {}. Trace {}.</p></details>",
             text(&one["shard"]),
             text(&one["member"]),
-            text(&one["trace_id"])
+            trace(&one["trace_id"], trace_url)
         )
         .ok();
     }
@@ -116,6 +116,13 @@ fn recoveries(list: &Value) -> String {
         html.push_str("<p>None yet.</p>");
     }
     html
+}
+
+fn trace(id: &Value, trace_url: Option<&str>) -> String {
+    match (id.as_str(), trace_url) {
+        (Some(id), Some(url)) => format!("<a href=\"{}\">{}</a>", escape(&url.replace("{trace_id}", id)), escape(id)),
+        (Some(_) | None, _) => text(id),
+    }
 }
 
 fn phases(phases: &Value) -> String {
@@ -157,10 +164,10 @@ mod tests {
                             { "id": "m2", "name": "b", "state": "draining", "playing": 2 }],
                 "shards": [{ "id": 0, "owner": "m1", "want": "m1" }, { "id": 1, "owner": "m2", "want": "m1" }] },
             "recoveries": [{ "guild": "7", "shard": 1, "member": "m1", "trigger": "crash", "outcome": "carried_on",
-                "at": "2026-01-01T00:00:00Z", "took_ms": 300, "gap_ms": 0, "trace_id": null,
+                "at": "2026-01-01T00:00:00Z", "took_ms": 300, "gap_ms": 0, "trace_id": "abc",
                 "phases": [{ "name": "detect", "ms": 100 }, { "name": "claim", "ms": 200 }] }],
         });
-        let page = page("a & b", &state);
+        let page = page("a & b", Some("https://t/{trace_id}?a&b"), &state);
         for words in [
             "a &amp; b",
             "&lt;b&gt;",
@@ -169,6 +176,7 @@ mod tests {
             "is giving up shard 1",
             "--share:33%",
             "nothing was heard",
+            "<a href=\"https://t/abc?a&amp;b\">abc</a>",
         ] {
             assert!(page.contains(words), "{words}\n{page}");
         }

@@ -119,6 +119,12 @@ pub const KEYS: &[Key] = &[
         "How replicas agree: `auto` (Kubernetes when in a pod, else the store), `kubernetes`, `store`.",
     ),
     plain(
+        "SEGUE_LEASE",
+        "NAME",
+        Fallback::Text("segue"),
+        "The Kubernetes Lease that elects the leader; one for each deployment in a namespace.",
+    ),
+    plain(
         "SEGUE_SHARDS",
         "N",
         Fallback::Text("auto"),
@@ -195,6 +201,12 @@ pub const KEYS: &[Key] = &[
         "BOOL",
         Fallback::Text("true"),
         "Whether a restored player goes on by itself; a guild can decide otherwise.",
+    ),
+    plain(
+        "SEGUE_TRACE_URL",
+        "URL",
+        Fallback::Unset("recoveries name their trace without a link"),
+        "Where a trace can be looked at, with `{trace_id}` in it, for links on the status page.",
     ),
     plain(
         "SEGUE_LOG",

@@ -56,7 +56,7 @@ async fn with_a_witness_an_outage_of_all_of_mongodb_pauses_nobody_and_moves_nobo
     let before = epochs(&team).await;
     set.stop_all();
     eventually("the leader says that the store is down", || async {
-        let lease = api.lease("segue-leader");
+        let lease = api.lease("segue");
         if lease["metadata"]["annotations"].to_string().contains("down") {
             Ok(())
         } else {
