@@ -210,7 +210,7 @@ impl Life {
         self.coordinating_stop.cancel();
         while self.coordinating.join_next().await.is_some() {}
         if self.member.permit.standing() != Standing::Fenced
-            && let Err(error) = self.member.leave(beat).await
+            && let Err(error) = self.member.leave(&beat).await
         {
             warn!(%error, "could not say goodbye to the store; the next start finds out by itself");
         }
@@ -239,7 +239,6 @@ fn opening(
     let (beat, watched) = (Arc::clone(process), process.heartbeats.clone());
     let heartbeat = process.heartbeats.watch("coordinating", STUCK);
     Opening {
-        store: Arc::clone(&process.store),
         member: member.clone(),
         shards: identity.shards,
         election,

@@ -48,10 +48,14 @@ impl Team {
             bots: BTreeMap::new(),
             before: Value::Null,
         };
+        // All at once, as a StatefulSet starts them: they share before anything plays.
         for name in ["a", "b", "c", "d"].into_iter().take(replicas) {
-            team.start(name).await;
+            team.bots.insert(name.to_owned(), team.setup.named(name).spawn());
         }
-        team.settled().await;
+        for bot in team.bots.values() {
+            bot.logged("ready").await;
+        }
+        team.even().await;
         let begin = team.guilds.iter().map(|guild| team.world.play(guild, "Base"));
         futures_util::stream::iter(begin).buffer_unordered(6).collect::<Vec<()>>().await;
         // Past a renewal of everybody, so that what rides on it is current.
@@ -101,6 +105,21 @@ impl Team {
     /// Waits until every shard is owned by the replica it is meant for, and Discord sends its events there.
     pub(super) async fn settled(&self) {
         self.settled_within(SOON).await;
+    }
+
+    /// Waits until every replica has its share, too.
+    async fn even(&self) {
+        let share = SHARDS as usize / self.bots.len();
+        eventually("the shards are shared evenly", || async {
+            let owners = self.owners().await;
+            if self.bots.keys().all(|name| owners.get(name).is_some_and(|shards| shards.len() >= share)) {
+                Ok(())
+            } else {
+                Err(owners)
+            }
+        })
+        .await;
+        self.settled().await;
     }
 
     pub(super) async fn settled_within(&self, limit: Duration) {
