@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::identity::Identity;
 use super::{Process, RunError, metering, retry};
-use crate::cluster::claim::{self, Claimed};
+use crate::cluster::{Claimed, claim};
 use crate::cluster::member::Member;
 use crate::gateway::{self, FromShard, ShardHandle, ShardSpec, SharedQueue};
 use crate::guild::{Guilds, Surroundings};
