@@ -11,7 +11,6 @@ mod shard;
 mod state;
 mod tickets;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,7 +314,7 @@ impl Life {
         let seqs = shard::Watermarks::default();
         let (beat, renew) = (seqs.clone(), member.clone());
         let mut renewing = JoinSet::new();
-        let (token, source) = (stop.clone(), Arc::new(move || beat.read()));
+        let (token, source) = (stop.clone(), Arc::new(move || beat.beat()));
         let heartbeat = process.heartbeats.watch("renewing", STUCK);
         renewing.spawn(async move { renew.keep_renewing(source, || heartbeat.touch(), token).await });
         let mut tasks = JoinSet::new();
@@ -379,8 +378,7 @@ impl Life {
     async fn end(mut self) {
         while self.tasks.join_next().await.is_some() {}
         while self.renewing.join_next().await.is_some() {}
-        let seqs: BTreeMap<u32, u64> = self.seqs.read();
-        if let Err(error) = self.member.leave(seqs).await {
+        if let Err(error) = self.member.leave(&self.seqs.beat()).await {
             warn!(%error, "could not say goodbye to the store; the next start finds out by itself");
         }
         info!(member = %self.member.id, shards = self.shards.len(), "left");

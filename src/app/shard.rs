@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 
 use super::identity::Identity;
 use super::{Process, RunError, metering, retry};
-use crate::cluster::{Claimed, claim};
 use crate::cluster::member::Member;
+use crate::cluster::{Claimed, claim};
 use crate::gateway::{self, FromShard, ShardHandle, ShardSpec, SharedQueue};
 use crate::guild::{Guilds, Surroundings};
 use crate::interact;
@@ -24,7 +24,7 @@ use crate::lifecycle::wall_ms;
 use crate::model::ids::{GuildId, ShardId};
 use crate::model::signal::Signal;
 use crate::player::{Loaded, Policy, Recovered, Trigger};
-use crate::store::{GatewaySession, Sealed};
+use crate::store::{self, GatewaySession, Sealed};
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
@@ -47,8 +47,16 @@ impl Watermarks {
             .insert(shard, handle);
     }
 
+    /// What a renewal carries.
+    pub(crate) fn beat(&self) -> store::Beat {
+        store::Beat {
+            shard_seq: self.read(),
+            ..store::Beat::default()
+        }
+    }
+
     /// As of now; shards without a session are left out.
-    pub(crate) fn read(&self) -> BTreeMap<u32, u64> {
+    fn read(&self) -> BTreeMap<u32, u64> {
         let shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shards
             .iter()
@@ -139,6 +147,9 @@ async fn run(
     );
     for (guild, why) in &sealed.unreadable {
         warn!(%guild, why, "a snapshot cannot be read; it is left as it is");
+    }
+    for store::Quarantined { guild, why } in &sealed.quarantined {
+        warn!(%guild, why, "a guild is quarantined; `segue release` lets it go");
     }
     Driving::begin(start, claimed, sealed, &slot, ready).drive(stop).await
 }
@@ -280,7 +291,7 @@ impl Driving {
                     .start
                     .process
                     .store
-                    .save_session(id, &self.start.member.id, epoch, None)
+                    .save_session(id, &self.start.member.id, epoch, None, None)
                     .await
                 {
                     warn!(%error, "cannot forget a lost session");
@@ -298,7 +309,7 @@ impl Driving {
             let saving = async {
                 let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
                 while let Err(error) = store
-                    .save_session(id, &self.start.member.id, epoch, Some(session))
+                    .save_session(id, &self.start.member.id, epoch, Some(session), None)
                     .await
                 {
                     warn!(%error, "cannot store the gateway session yet");
@@ -316,7 +327,7 @@ impl Driving {
             session_id: session.id.clone(),
         });
         self.ready.send_replace(true);
-        if !resumed && let Err(error) = self.start.member.renew(self.start.seqs.read()).await {
+        if !resumed && let Err(error) = self.start.member.renew(&self.start.seqs.beat()).await {
             // The sequence numbers of the session before must not be taken for this one's.
             warn!(%error, "cannot renew after a new session");
         }
@@ -368,7 +379,7 @@ impl Driving {
         if let Some(session) = last {
             let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
             if let Err(error) = store
-                .save_session(id, &self.start.member.id, epoch, Some(&session))
+                .save_session(id, &self.start.member.id, epoch, Some(&session), None)
                 .await
             {
                 warn!(%error, "the last sequence number is not stored");

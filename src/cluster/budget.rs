@@ -166,14 +166,25 @@ mod tests {
         assert_eq!(resync(None, SAID, 100), budget(5_100, 700));
         assert_eq!(resync(Some(budget(4_000, 650)), SAID, 100), budget(5_100, 650));
         assert_eq!(resync(Some(budget(4_000, 900)), SAID, 100), budget(5_100, 700));
-        assert_eq!(resync(Some(budget(100, 1)), SAID, 100), budget(5_100, 700), "its window has ended");
+        assert_eq!(
+            resync(Some(budget(100, 1)), SAID, 100),
+            budget(5_100, 700),
+            "its window has ended"
+        );
         let far = 101 + FAR_MS;
-        assert_eq!(resync(Some(budget(far, 1)), SAID, 100), budget(5_100, 700), "a clock was wrong");
+        assert_eq!(
+            resync(Some(budget(far, 1)), SAID, 100),
+            budget(5_100, 700),
+            "a clock was wrong"
+        );
     }
 
     #[test]
     fn the_reserve_is_never_spent_and_a_new_window_is_full() {
-        assert_eq!(spend(Some(budget(500, 12)), 1_000, 11, 100), Spend::Granted(budget(500, 11)));
+        assert_eq!(
+            spend(Some(budget(500, 12)), 1_000, 11, 100),
+            Spend::Granted(budget(500, 11))
+        );
         assert_eq!(
             spend(Some(budget(500, 11)), 1_000, 11, 100),
             Spend::Refused { retry_after_ms: 400 }

@@ -138,10 +138,19 @@ pub(super) async fn assign(store: SharedStore, order: ToAssign, trail: Arc<dyn T
     let from_ms = wall_ms();
     let answer = heard("assign shards", store.assign(term, &assignments).await);
     if let Ok(applied) = &answer {
-        info!(term, moved = moved.len(), asked = assignments.len(), applied = applied.len(), "assigned shards");
+        info!(
+            term,
+            moved = moved.len(),
+            asked = assignments.len(),
+            applied = applied.len(),
+            "assigned shards"
+        );
         let mut by_trace: BTreeMap<&String, Vec<u32>> = BTreeMap::new();
         for Assignment { shard, trace, .. } in &assignments {
-            if let Some(trace) = trace.as_ref().filter(|_| moved.contains(shard) && applied.contains(shard)) {
+            if let Some(trace) = trace
+                .as_ref()
+                .filter(|_| moved.contains(shard) && applied.contains(shard))
+            {
                 by_trace.entry(trace).or_default().push(*shard);
             }
         }
@@ -175,6 +184,9 @@ pub(super) async fn resign(store: SharedStore, me: MemberId, term: u64) -> Event
 }
 
 pub(super) async fn drain(store: SharedStore, me: MemberId) -> Event {
-    let answer = heard("say that this member leaves", store.set_state(&me, MemberState::Draining).await);
+    let answer = heard(
+        "say that this member leaves",
+        store.set_state(&me, MemberState::Draining).await,
+    );
     Event::Draining(answer.map(|_| ()))
 }

@@ -122,11 +122,20 @@ mod tests {
     fn a_lease_runs_out_only_after_it_was_seen_not_to_change_for_its_whole_duration() {
         let mut election = Election::new(id("b"));
         assert_eq!(election.saw("7", 1_000), 1_000);
-        assert_eq!(election.judge(&record(Some("a"), "7"), 1_000), Move::Wait { until_ms: 9_000 });
+        assert_eq!(
+            election.judge(&record(Some("a"), "7"), 1_000),
+            Move::Wait { until_ms: 9_000 }
+        );
         assert_eq!(election.saw("7", 8_999), 1_000);
-        assert_eq!(election.judge(&record(Some("a"), "7"), 8_999), Move::Wait { until_ms: 9_000 });
+        assert_eq!(
+            election.judge(&record(Some("a"), "7"), 8_999),
+            Move::Wait { until_ms: 9_000 }
+        );
         assert_eq!(election.saw("8", 8_999), 8_999, "it was renewed after all");
-        assert_eq!(election.judge(&record(Some("a"), "8"), 9_000), Move::Wait { until_ms: 16_999 });
+        assert_eq!(
+            election.judge(&record(Some("a"), "8"), 9_000),
+            Move::Wait { until_ms: 16_999 }
+        );
         assert_eq!(election.judge(&record(Some("a"), "8"), 16_999), Move::Take);
     }
 
@@ -141,7 +150,10 @@ mod tests {
         assert!(matches!(election.judge(&record(Some("c"), "7"), 1), Move::Wait { .. }));
         election.abstain(100);
         assert_eq!(election.judge(&record(None, "7"), 99), Move::Wait { until_ms: 100 });
-        assert_eq!(election.judge(&record(Some("b"), "7"), 99), Move::Wait { until_ms: 100 });
+        assert_eq!(
+            election.judge(&record(Some("b"), "7"), 99),
+            Move::Wait { until_ms: 100 }
+        );
         assert_eq!(election.judge(&record(None, "7"), 100), Move::Take);
     }
 }

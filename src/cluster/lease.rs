@@ -164,7 +164,7 @@ impl Elector {
     async fn look(&mut self) -> i64 {
         let sent_ms = self.clock.now_ms();
         let again_ms = sent_ms + timing::LEASE_RETRY;
-        let lease = match self.call("read the Lease", self.api.get(&self.name)).await {
+        let lease = match call(&mut self.failing, "read the Lease", self.api.get(&self.name)).await {
             Answer::Lease(lease) => *lease,
             Answer::Not => return self.create().await,
             Answer::Unknown => {
@@ -210,8 +210,8 @@ impl Elector {
             spec: None,
         };
         let lease = self.ours(&lease);
-        let created = self.api.create(&PostParams::default(), &lease);
-        if let Answer::Lease(lease) = self.call("create the Lease", created).await {
+        let created = self.api.create(&POST, &lease);
+        if let Answer::Lease(lease) = call(&mut self.failing, "create the Lease", created).await {
             info!(member = %self.me, "made the Lease");
             self.hold(now, *lease);
         }
@@ -223,7 +223,7 @@ impl Elector {
         let sent_ms = self.clock.now_ms();
         let ours = self.ours(lease);
         let replaced = self.api.replace(&self.name, &POST, &ours);
-        let answer = self.call("write the Lease", replaced).await;
+        let answer = call(&mut self.failing, "write the Lease", replaced).await;
         match &answer {
             Answer::Lease(lease) => self.hold(sent_ms, (**lease).clone()),
             Answer::Not => self.held = None,
@@ -260,32 +260,11 @@ impl Elector {
         spec.renew_time = Some(micro_now());
         let released = self.api.replace(&self.name, &POST, &lease);
         let sent_ms = self.clock.now_ms();
-        if let Answer::Lease(lease) = self.call("release the Lease", released).await {
+        if let Answer::Lease(lease) = call(&mut self.failing, "release the Lease", released).await {
             info!(member = %self.me, "released the Lease");
             let changed_ms = self.election.saw(&record(&lease).version, self.clock.now_ms());
             self.tell(sent_ms, &lease, None, changed_ms);
         }
-    }
-
-    async fn call(&mut self, what: &'static str, call: impl Future<Output = Result<Lease, Error>>) -> Answer {
-        let problem = match timeout(OPERATION, call).await {
-            Ok(Ok(lease)) => {
-                if std::mem::take(&mut self.failing) {
-                    info!("the Kubernetes API answers again");
-                }
-                return Answer::Lease(Box::new(lease));
-            }
-            Ok(Err(Error::Api(status))) if status.is_conflict() || status.is_not_found() || status.is_already_exists() => {
-                debug!(%status, "cannot {what}");
-                return Answer::Not;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        if !std::mem::replace(&mut self.failing, true) {
-            warn!(problem, "cannot {what}; leadership ends unless that changes");
-        }
-        Answer::Unknown
     }
 
     fn tell(&self, sent_ms: i64, lease: &Lease, mine_until_ms: Option<i64>, changed_ms: i64) {
@@ -320,6 +299,28 @@ impl Elector {
         }
         lease
     }
+}
+
+/// One call to the API server, within its time. `failing`: whether the last one got no answer.
+async fn call(failing: &mut bool, what: &'static str, call: impl Future<Output = Result<Lease, Error>>) -> Answer {
+    let problem = match timeout(OPERATION, call).await {
+        Ok(Ok(lease)) => {
+            if std::mem::take(failing) {
+                info!("the Kubernetes API answers again");
+            }
+            return Answer::Lease(Box::new(lease));
+        }
+        Ok(Err(Error::Api(status))) if status.is_conflict() || status.is_not_found() || status.is_already_exists() => {
+            debug!(%status, "cannot {what}");
+            return Answer::Not;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    if !std::mem::replace(failing, true) {
+        warn!(problem, "cannot {what}; leadership ends unless that changes");
+    }
+    Answer::Unknown
 }
 
 const POST: PostParams = PostParams {

@@ -1,13 +1,20 @@
 //! One row per incarnation, renewed every two seconds: "alive until". Sequence numbers ride on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::info;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::permit::{Clock, Permit};
+use super::timing;
 use crate::model::ids::MemberId;
 use crate::store::{Beat, Fence, MemberRow, MemberState, Origin, SharedStore, StoreError};
+
+const RENEWAL: Duration = Duration::from_millis(timing::RENEWAL.unsigned_abs());
+const RETRY: Duration = Duration::from_millis(timing::RETRY.unsigned_abs());
 
 /// What a renewal carries, read at the moment of sending.
 pub type BeatSource = Arc<dyn Fn() -> Beat + Send + Sync>;
@@ -80,6 +87,40 @@ impl Member {
     /// Where everything is.
     pub const fn store(&self) -> &SharedStore {
         &self.store
+    }
+
+    /// Renews once. `Ok(false)`: fenced.
+    pub async fn renew(&self, beat: &Beat) -> Result<bool, StoreError> {
+        let sent = self.permit.clock().now_ms();
+        if self.store.renew(&self.id, beat).await?.is_some() {
+            self.permit.renewed(sent);
+            return Ok(true);
+        }
+        self.permit.fence();
+        Ok(false)
+    }
+
+    /// Renews until stopped or fenced, without a coordinator; `alive` is called each time, whatever the store says.
+    pub async fn keep_renewing(&self, beat: BeatSource, alive: impl Fn() + Send, stop: CancellationToken) -> Ended {
+        let mut wait = RENEWAL;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ended::Stopped,
+                () = sleep(wait) => {}
+            }
+            alive();
+            match self.renew(&beat()).await {
+                Ok(true) => wait = RENEWAL,
+                Ok(false) => {
+                    warn!(member = %self.id, "fenced: another member took over; joining again as a new one");
+                    return Ended::Fenced;
+                }
+                Err(error) => {
+                    warn!(member = %self.id, %error, "cannot renew; music goes on, commands pause when the permit ends");
+                    wait = RETRY;
+                }
+            }
+        }
     }
 
     /// Leaves for good: whoever comes next takes over at once.

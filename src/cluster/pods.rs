@@ -37,7 +37,8 @@ pub(super) struct OwnPod {
 pub(super) async fn predecessors(member: &Member) -> BTreeSet<String> {
     let me = &member.origin;
     let one_process = |other: &Origin| {
-        (&me.boot, me.pid_namespace, me.pid, me.pid_start) == (&other.boot, other.pid_namespace, other.pid, other.pid_start)
+        (&me.boot, me.pid_namespace, me.pid, me.pid_start)
+            == (&other.boot, other.pid_namespace, other.pid, other.pid_start)
     };
     loop {
         match member.store().members().await {
@@ -143,7 +144,10 @@ impl Watched {
 
     async fn seen(&mut self, pod: &Pod) {
         let Some(uid) = pod.metadata.uid.clone() else { return };
-        let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
+        let statuses = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.container_statuses.as_deref());
         for container_id in statuses.unwrap_or_default().iter().flat_map(ended) {
             let (pod_uid, container_id) = (uid.clone(), container_id.to_owned());
             self.tell(ContainerEnd::Terminated { pod_uid, container_id }).await;

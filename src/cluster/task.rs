@@ -171,20 +171,20 @@ impl Round {
 
     fn perform(&mut self, effect: Effect) {
         let Parts {
-            member, trail, outside, ..
+            member,
+            trail,
+            outside,
+            healthy,
+            beat,
+            ..
         } = &mut self.parts;
-        let (store, id) = (member.store().clone(), member.id.clone());
+        let (store, id, clock) = (member.store().clone(), member.id.clone(), member.permit.clock().clone());
         match effect {
-            Effect::Renew => match (self.parts.healthy)() {
-                Ok(()) => {
-                    let beat = (self.parts.beat)();
-                    self.acts.spawn(calls::renew(store, id, beat, member.permit.clock().clone()));
-                }
-                Err(why) => {
-                    self.acts.spawn(calls::held(why, member.permit.clock().now_ms()));
-                }
+            Effect::Renew => match healthy() {
+                Ok(()) => drop(self.acts.spawn(calls::renew(store, id, beat(), clock))),
+                Err(why) => drop(self.acts.spawn(calls::held(why, clock.now_ms()))),
             },
-            Effect::Look => drop(self.acts.spawn(calls::look(store, member.permit.clock().clone()))),
+            Effect::Look => drop(self.acts.spawn(calls::look(store, clock))),
             Effect::Claim { shard, previous } => {
                 drop(self.acts.spawn(calls::claim(store, id, shard, previous)));
             }
@@ -221,7 +221,7 @@ impl Round {
                 };
                 drop(self.acts.spawn(calls::assign(store, assign, Arc::clone(trail))));
             }
-            Effect::Campaign => drop(self.acts.spawn(calls::campaign(store, id, member.permit.clock().clone()))),
+            Effect::Campaign => drop(self.acts.spawn(calls::campaign(store, id, clock))),
             Effect::NewTerm => drop(self.acts.spawn(calls::new_term(store, id))),
             Effect::Resign { term } => drop(self.acts.spawn(calls::resign(store, id, term))),
             Effect::Drain => drop(self.acts.spawn(calls::drain(store, id))),

@@ -67,5 +67,8 @@ const _: () = assert!(
     SELF_FENCE >= RENEWAL + WITNESS_AFTER + LEASE_RETRY + LEASE_RETRY + 500,
     "the witness must be heard before the permit ends"
 );
-const _: () = assert!(LEASE_RENEW + OPERATION < LEASE, "an old leader must have ended before a new one begins");
+const _: () = assert!(
+    LEASE_RENEW + OPERATION < LEASE,
+    "an old leader must have ended before a new one begins"
+);
 const _: () = assert!(SCAN + OPERATION / 2 < SCAN_GAP, "a scan of ordinary slowness is no gap");

@@ -85,7 +85,10 @@ mod tests {
         assert!(witness.is_grace(2_501), "before anybody can have read it");
         witness.seen(Some(Word::Down), 2_600);
         assert_eq!(witness.word(9_000, 9_100), Some(Word::Up));
-        assert!(witness.is_grace(60_000), "until `up` stands there, however long that takes");
+        assert!(
+            witness.is_grace(60_000),
+            "until `up` stands there, however long that takes"
+        );
         witness.seen(Some(Word::Up), 60_000);
         witness.seen(Some(Word::Up), 61_000);
         assert!(witness.is_grace(67_999));
@@ -122,7 +125,10 @@ mod tests {
         assert_eq!(extends(&lease(Some(Word::Up), 1_000), 1_000), None);
         assert_eq!(extends(&lease(None, 1_000), 1_000), None);
         assert!(others_reach_the_store(&lease(None, 1_000), 1_000));
-        assert!(!others_reach_the_store(&lease(None, 1_000), 4_001), "the leader may be dead");
+        assert!(
+            !others_reach_the_store(&lease(None, 1_000), 4_001),
+            "the leader may be dead"
+        );
         assert!(!others_reach_the_store(&lease(Some(Word::Down), 1_000), 1_000));
     }
 }

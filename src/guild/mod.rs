@@ -196,17 +196,18 @@ impl Guilds {
         self.lock().handles.get(&guild).cloned()
     }
 
-    /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member owns it.
+    /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member
+    /// owns it, or it is quarantined.
     pub async fn open(&self, guild: GuildId) -> Result<Option<GuildHandle>, StoreError> {
         if let Some(handle) = self.get(guild) {
             return Ok(Some(handle));
         }
         let around = &self.around;
-        let row = around
+        let claim = around
             .store
             .claim_guild(guild, around.shard, self.previous.as_ref(), &around.member)
             .await?;
-        Ok(row.map(|row| self.start(row, None)))
+        Ok(claim.ours().map(|row| self.start(row, None)))
     }
 
     /// Starts an actor on a row that was taken. With `loaded` it recovers.

@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{MemberRow, MemberState};
+use super::MemberRow;
 use crate::model::position::Anchor;
 use crate::model::record::{DeckRecord, Head, Lists, SCHEMA, Snapshot};
 
@@ -28,15 +28,11 @@ pub(crate) struct Record {
     pub(crate) lists: Option<Value>,
 }
 
-/// The schema that everybody who lives reads: what may be written now.
+/// The schema that everybody reads who lives, or ended within the last day (so long are members kept): what may be
+/// written. A program of the version before that comes back within a day, also after a crash, finds nothing it cannot read.
 pub fn writable(members: &[MemberRow]) -> u32 {
-    members
-        .iter()
-        .filter(|member| matches!(member.state, MemberState::Live | MemberState::Draining))
-        .map(|member| member.schema)
-        .min()
-        .unwrap_or(SCHEMA)
-        .clamp(OLDEST, SCHEMA)
+    let oldest = members.iter().map(|member| member.schema).min();
+    oldest.unwrap_or(SCHEMA).clamp(OLDEST, SCHEMA)
 }
 
 /// Whether a head of this schema contains the lists, so that no head can be written without them.

@@ -68,13 +68,24 @@ impl Allot {
     }
 
     /// One move for the sake of an even load: after it was uneven for long, nobody came or went, and no move is under way.
-    fn voluntary(&mut self, placed: &mut [Placed], live: &[MemberId], idle: bool, seen: &Seen, now: i64) -> Option<u32> {
+    fn voluntary(
+        &mut self,
+        placed: &mut [Placed],
+        live: &[MemberId],
+        idle: bool,
+        seen: &Seen,
+        now: i64,
+    ) -> Option<u32> {
         if !assign::is_uneven(placed, live) {
             self.uneven_ms = None;
             return None;
         }
         let since = *self.uneven_ms.get_or_insert(now);
-        let under_way = seen.scan.shards.iter().any(|row| row.want.is_some() && row.want != row.owner);
+        let under_way = seen
+            .scan
+            .shards
+            .iter()
+            .any(|row| row.want.is_some() && row.want != row.owner);
         let leaving = seen.scan.members.iter().any(|row| row.state == MemberState::Draining);
         let calm = idle && !under_way && !leaving && now - self.settled_ms >= timing::SETTLED;
         if !calm || now - since < timing::UNEVEN {

@@ -48,7 +48,9 @@ impl Drain {
 
     /// Whether to write it to the store now.
     pub(super) const fn tell(&mut self, now: i64) -> bool {
-        let Self::Asked { tell_ms, .. } = self else { return false };
+        let Self::Asked { tell_ms, .. } = self else {
+            return false;
+        };
         match *tell_ms {
             Some(at) if now >= at => {
                 *tell_ms = None;
@@ -97,9 +99,7 @@ impl Drain {
 
     pub(super) fn wake_ms(&self) -> i64 {
         match self {
-            Self::Asked { since_ms, tell_ms, .. } => {
-                tell_ms.unwrap_or(i64::MAX).min(since_ms + timing::DRAIN_PATIENCE)
-            }
+            Self::Asked { since_ms, tell_ms, .. } => tell_ms.unwrap_or(i64::MAX).min(since_ms + timing::DRAIN_PATIENCE),
             Self::No | Self::Over(_) => i64::MAX,
         }
     }

@@ -18,10 +18,19 @@ const CLAIMS: usize = 32;
 #[derive(Clone, Debug)]
 enum Hold {
     Claiming,
-    Driving { epoch: Epoch },
+    Driving {
+        epoch: Epoch,
+    },
     /// Whoever drives it was asked to stop.
-    Giving { epoch: Epoch, trace: Option<String> },
-    Releasing { epoch: Epoch, trace: Option<String>, retry_ms: Option<i64> },
+    Giving {
+        epoch: Epoch,
+        trace: Option<String>,
+    },
+    Releasing {
+        epoch: Epoch,
+        trace: Option<String>,
+        retry_ms: Option<i64>,
+    },
 }
 
 /// Shards, and what is known of who had them before.
@@ -87,17 +96,13 @@ impl Holdings {
     }
 
     fn claiming(&self) -> usize {
-        self.holds.values().filter(|hold| matches!(hold, Hold::Claiming)).count()
+        self.holds
+            .values()
+            .filter(|hold| matches!(hold, Hold::Claiming))
+            .count()
     }
 
-    fn claim(
-        &mut self,
-        me: &MemberId,
-        row: &ShardRow,
-        seen: &Seen,
-        evidence: &Evidence,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn claim(&mut self, me: &MemberId, row: &ShardRow, seen: &Seen, evidence: &Evidence, effects: &mut Vec<Effect>) {
         // A row that is ours already comes from a claim whose answer was lost.
         if row.owner.as_ref() != Some(me) || !self.priors.contains_key(&row.id) {
             self.priors.insert(row.id, Prior::of(row, seen, evidence));
@@ -192,8 +197,5 @@ impl Holdings {
 /// Whether nobody who may still act owns it. A member's final states stay, so that an old look is safe.
 fn is_free(row: &ShardRow, me: &MemberId, seen: &Seen) -> bool {
     let Some(owner) = &row.owner else { return true };
-    owner == me
-        || seen
-            .member(owner)
-            .is_none_or(|owner| owner.state.is_final())
+    owner == me || seen.member(owner).is_none_or(|owner| owner.state.is_final())
 }

@@ -12,8 +12,15 @@ const CROWD: usize = 20;
 enum Role {
     Follower,
     /// The Lease is ours; the term is still to be counted up.
-    Elected { until_ms: i64, asking: bool, retry_ms: i64 },
-    Leader { term: u64, until_ms: i64 },
+    Elected {
+        until_ms: i64,
+        asking: bool,
+        retry_ms: i64,
+    },
+    Leader {
+        term: u64,
+        until_ms: i64,
+    },
 }
 
 /// One member's part in the election.
@@ -97,7 +104,13 @@ impl Leadership {
     }
 
     /// An election through the store ended. Returns whether we lead now and did not before.
-    pub(super) fn campaigned(&mut self, me: &MemberId, sent_ms: i64, answer: Result<Campaign, Failed>, now: i64) -> bool {
+    pub(super) fn campaigned(
+        &mut self,
+        me: &MemberId,
+        sent_ms: i64,
+        answer: Result<Campaign, Failed>,
+        now: i64,
+    ) -> bool {
         self.campaigning = false;
         match answer {
             Ok(Campaign::Leader { term }) => {
@@ -149,7 +162,12 @@ impl Leadership {
 
     /// The term was counted up. Returns whether we lead now.
     pub(super) fn counted(&mut self, answer: Result<u64, Failed>, now: i64) -> bool {
-        let Role::Elected { until_ms, asking, retry_ms } = &mut self.role else {
+        let Role::Elected {
+            until_ms,
+            asking,
+            retry_ms,
+        } = &mut self.role
+        else {
             return false;
         };
         match answer {
@@ -179,7 +197,11 @@ impl Leadership {
                 retry_ms: now + timing::LEASE_RETRY,
             },
             Role::Leader { .. } | Role::Follower => Role::Follower,
-            Role::Elected { until_ms, asking, retry_ms } => Role::Elected {
+            Role::Elected {
+                until_ms,
+                asking,
+                retry_ms,
+            } => Role::Elected {
                 until_ms,
                 asking,
                 retry_ms,
@@ -199,10 +221,17 @@ impl Leadership {
     pub(super) const fn wake_ms(&self) -> i64 {
         let role = match self.role {
             Role::Follower => i64::MAX,
-            Role::Elected { until_ms, asking: true, .. } | Role::Leader { until_ms, .. } => until_ms,
+            Role::Elected {
+                until_ms, asking: true, ..
+            }
+            | Role::Leader { until_ms, .. } => until_ms,
             Role::Elected { retry_ms, .. } => retry_ms,
         };
-        let next = if self.lease || self.campaigning { i64::MAX } else { self.next_ms };
+        let next = if self.lease || self.campaigning {
+            i64::MAX
+        } else {
+            self.next_ms
+        };
         if role < next { role } else { next }
     }
 }

@@ -23,7 +23,11 @@ impl Coordinator {
         self.allot = Allot::new(now);
         self.changes += 1;
         // What was seen just before is as good as what would be seen now: nobody else assigns any more.
-        if self.seen.as_ref().is_some_and(|seen| now - seen.sent_ms < timing::SCAN / 4) {
+        if self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| now - seen.sent_ms < timing::SCAN / 4)
+        {
             self.lead(now, effects);
         } else {
             self.look.want();
@@ -68,7 +72,11 @@ impl Coordinator {
         let Some(why) = self.evidence.proves(&self.start.origin, holder, &seen.scan.members) else {
             return;
         };
-        let mut live = seen.scan.members.iter().filter(|row| is_alive(row) && row.id != holder.id);
+        let mut live = seen
+            .scan
+            .members
+            .iter()
+            .filter(|row| is_alive(row) && row.id != holder.id);
         let deputy = live.by_ref().take(DEPUTIES).any(|row| row.id == *me);
         if deputy && !self.deputised.contains(&holder.id) {
             self.deputised = vec![holder.id.clone()];
@@ -188,7 +196,10 @@ impl Coordinator {
             self.asked_others_ms = now;
             effects.push(Effect::AskOthers);
         }
-        let by_lease = self.lease.as_ref().is_some_and(|lease| witness::others_reach_the_store(lease, now));
+        let by_lease = self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| witness::others_reach_the_store(lease, now));
         if self.pace.is_paused(now) && by_lease {
             self.end(Ended::Fenced, effects);
         }
@@ -200,7 +211,8 @@ impl Coordinator {
         if age_ms > timing::OTHERS_FRESH || !self.pace.has_failed_for(ASK_AFTER, now) {
             return;
         }
-        self.others_ms.retain(|(id, at)| *id != member && now - at <= timing::OTHERS_FRESH);
+        self.others_ms
+            .retain(|(id, at)| *id != member && now - at <= timing::OTHERS_FRESH);
         self.others_ms.truncate(ANSWERS - 1);
         self.others_ms.push((member, now));
         if self.pace.is_paused(now) {

@@ -49,7 +49,10 @@ impl Seen {
 
     /// Puts an assignment there that was just written. Returns the row as it is known to be now.
     pub(super) fn assign(&mut self, assignment: &Assignment, term: u64) -> ShardRow {
-        let row = self.shard(assignment.shard).cloned().unwrap_or_else(|| unowned(assignment.shard));
+        let row = self
+            .shard(assignment.shard)
+            .cloned()
+            .unwrap_or_else(|| unowned(assignment.shard));
         let row = ShardRow {
             want: Some(assignment.want.clone()),
             want_term: term,
@@ -62,7 +65,10 @@ impl Seen {
 
     /// The live and draining members but this one.
     pub(super) fn others<'a>(&'a self, me: &'a MemberId) -> impl Iterator<Item = &'a MemberRow> {
-        self.scan.members.iter().filter(move |row| is_alive(row) && row.id != *me)
+        self.scan
+            .members
+            .iter()
+            .filter(move |row| is_alive(row) && row.id != *me)
     }
 }
 
@@ -127,11 +133,19 @@ impl Look {
     }
 
     fn at_ms(&self, period_ms: i64) -> i64 {
-        let at = if self.wanted { self.last_ms } else { self.last_ms + period_ms };
+        let at = if self.wanted {
+            self.last_ms
+        } else {
+            self.last_ms + period_ms
+        };
         at.max(self.not_before_ms)
     }
 
     pub(super) fn wake_ms(&self, period_ms: i64) -> i64 {
-        if self.in_flight { i64::MAX } else { self.at_ms(period_ms) }
+        if self.in_flight {
+            i64::MAX
+        } else {
+            self.at_ms(period_ms)
+        }
     }
 }

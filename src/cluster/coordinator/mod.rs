@@ -71,7 +71,9 @@ pub struct Start {
 enum Phase {
     Running,
     /// Leadership is being given up.
-    Stopping { until_ms: i64 },
+    Stopping {
+        until_ms: i64,
+    },
     Ended,
 }
 
@@ -158,7 +160,11 @@ impl Coordinator {
         match event {
             Event::Tick => {}
             Event::Renewed { sent_ms, answer } => self.renewed(sent_ms, &answer, now, effects),
-            Event::Looked { sent_ms, wall_ms, answer } => self.looked(sent_ms, wall_ms, answer, now, effects),
+            Event::Looked {
+                sent_ms,
+                wall_ms,
+                answer,
+            } => self.looked(sent_ms, wall_ms, answer, now, effects),
             Event::Claimed { shard, wall_ms, answer } => {
                 self.store_said(answer.is_ok(), now);
                 if let (Ok(Some(row)), Some(seen)) = (&answer, &mut self.seen) {
@@ -229,7 +235,8 @@ impl Coordinator {
         if paused && self.pace.failing_since_ms.is_none() {
             self.step_aside(now, effects);
         }
-        self.leadership.due(!self.drain.is_wanted() && !paused, members, now, effects);
+        self.leadership
+            .due(!self.drain.is_wanted() && !paused, members, now, effects);
         self.holdings.due(now, effects);
         if self.drain.tell(now) {
             effects.push(Effect::Drain);
@@ -294,7 +301,9 @@ impl Coordinator {
         self.evidence.retain(|id| seen.member(id).is_none_or(desk::is_alive));
         let others = seen.others(&self.start.me);
         effects.push(Effect::Watch(
-            others.filter_map(|row| Some((row.id.clone(), row.peer.clone()?))).collect(),
+            others
+                .filter_map(|row| Some((row.id.clone(), row.peer.clone()?)))
+                .collect(),
         ));
         self.seen = Some(seen);
         self.holder_may_be_dead(now, effects);
@@ -398,10 +407,7 @@ impl Coordinator {
             Phase::Stopping { until_ms } => until_ms,
             Phase::Running | Phase::Ended => i64::MAX,
         };
-        let mut soon = [
-            self.pace.permit_until_ms,
-            self.store_ok_ms + timing::WITNESS_AFTER,
-        ];
+        let mut soon = [self.pace.permit_until_ms, self.store_ok_ms + timing::WITNESS_AFTER];
         for at in &mut soon {
             if *at <= now {
                 *at = i64::MAX;
@@ -450,7 +456,13 @@ impl Coordinator {
 /// A quick digest of what is under way, for people who debug.
 impl std::fmt::Display for Coordinator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { start, phase, leadership, drain, .. } = self;
+        let Self {
+            start,
+            phase,
+            leadership,
+            drain,
+            ..
+        } = self;
         write!(f, "{} {phase:?} {leadership:?} {drain:?} {:?}", start.me, self.holdings)
     }
 }

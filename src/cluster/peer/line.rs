@@ -86,7 +86,17 @@ mod tests {
         for line in lines {
             assert_eq!(Line::parse(&line.text()), Some(line));
         }
-        for bad in ["", "\n", "look", "look \n", "segue 2 a\n", "segue 1 \n", "segue 1 a/b\n", "renewed -1\n", "renewed x\n"] {
+        for bad in [
+            "",
+            "\n",
+            "look",
+            "look \n",
+            "segue 2 a\n",
+            "segue 1 \n",
+            "segue 1 a/b\n",
+            "renewed -1\n",
+            "renewed x\n",
+        ] {
             assert_eq!(Line::parse(bad), None, "{bad:?}");
         }
     }

@@ -104,7 +104,9 @@ impl Peers {
     pub(super) fn watch(&mut self, members: Vec<(MemberId, String)>) {
         while self.tasks.try_join_next().is_some() {}
         self.links.retain(|id, link| {
-            let stays = members.iter().any(|(member, address)| member == id && *address == link.address);
+            let stays = members
+                .iter()
+                .any(|(member, address)| member == id && *address == link.address);
             if !stays {
                 link.stop.cancel();
             }

@@ -63,6 +63,7 @@ async fn a_thousand_checkpoints_are_one_round_trip() {
                 .claim_guild(guild(id), 0, None, me)
                 .await
                 .expect("claims")
+                .ours()
                 .expect("free");
             store.write_guild(&write(guild(id), "a", 1, 1)).await.expect("writes")
         }
