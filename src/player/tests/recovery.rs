@@ -5,7 +5,7 @@ use crate::model::order::Order;
 use crate::model::record::{PauseReason, Snapshot};
 use crate::model::signal::{EndReason, NodeEvent, Signal};
 use crate::model::view::{Notice, PlayState};
-use crate::player::{Effect, Input, Outcome, Player, Policy, Recovered};
+use crate::player::{Call, Effect, Input, Outcome, Player, Policy, Recovered};
 
 fn ended(scene: &Scene) -> Option<&Recovered> {
     scene.effects.iter().find_map(|effect| {
