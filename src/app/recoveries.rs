@@ -25,7 +25,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 /// At the end of a life, what is still to be kept has this long.
 const LAST: Duration = Duration::from_secs(1);
 /// How often what other replicas recovered is read, while somebody looks.
-const READ_EVERY: Duration = Duration::from_secs(2);
+const READ_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn start(
     process: &Arc<Process>,
@@ -47,14 +47,22 @@ pub(super) fn start(
                 () = reading_stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(READ_EVERY) => {}
             }
-            if process.overview.is_looked_at()
-                && let Ok(rows) = process.store.recoveries(super::state::RECOVERIES).await
-            {
-                process.overview.stored(rows);
+            if process.overview.is_looked_at() {
+                look(&process).await;
             }
         }
     });
     sender
+}
+
+/// What the store knows of all replicas; whoever does not lead seldom needs it for anything else.
+async fn look(process: &Process) {
+    if let Ok(scan) = process.store.scan().await {
+        process.overview.scanned(scan);
+    }
+    if let Ok(rows) = process.store.recoveries(super::state::RECOVERIES).await {
+        process.overview.stored(rows);
+    }
 }
 
 struct Keeper {

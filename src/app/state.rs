@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::driven::Driven;
 use crate::cluster::{ClusterView, Handle};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
-use crate::store::RecoveryRow;
+use crate::store::{LeaderRow, RecoveryRow, Scan};
 
 /// Recoveries that are shown.
 pub(super) const RECOVERIES: usize = 200;
@@ -34,6 +34,8 @@ struct Inner {
     driven: Driven,
     /// Newest first, by when they ended.
     recoveries: VecDeque<RecoveryRow>,
+    /// What was read for those who look.
+    scan: Option<Scan>,
     asked: Option<Instant>,
 }
 
@@ -57,6 +59,7 @@ impl Overview {
     pub(super) fn left(&self) {
         let mut inner = self.lock();
         inner.cluster = None;
+        inner.scan = None;
         inner.driven = Driven::default();
     }
 
@@ -70,6 +73,11 @@ impl Overview {
         let mut inner = self.lock();
         inner.recoveries.push_front(row);
         inner.recoveries.truncate(RECOVERIES);
+    }
+
+    /// The cluster, as stored.
+    pub(super) fn scanned(&self, scan: Scan) {
+        self.lock().scan = Some(scan);
     }
 
     /// Those of all replicas, as stored; its own may not be among them yet.
@@ -96,6 +104,10 @@ impl Overview {
         let mut inner = self.lock();
         inner.asked = Some(Instant::now());
         let view = inner.cluster.as_ref().map(Handle::view).unwrap_or_default();
+        let cluster = match &inner.scan {
+            Some(scan) if scan.now_ms > view.seen_ms => cluster(scan),
+            Some(_) | None => cluster(&seen(&view)),
+        };
         let mut nodes: BTreeMap<String, (String, u64)> = BTreeMap::new();
         let (mut playing, mut seen, mut active) = (0, 0, 0);
         let mut own = Vec::new();
@@ -118,7 +130,7 @@ impl Overview {
             "total_shards": inner.total_shards, "shards": own,
             "nodes": nodes.into_iter().map(node).collect::<Vec<_>>(),
             "guilds": { "seen": seen, "active": active, "playing": playing },
-            "cluster": cluster(&view),
+            "cluster": cluster,
             "recoveries": inner.recoveries.iter().map(recovery).collect::<Vec<_>>(),
         })
     }
@@ -128,22 +140,35 @@ impl Overview {
     }
 }
 
-/// Members, who owns what, who leads: as this replica last saw it.
-fn cluster(view: &Arc<ClusterView>) -> Value {
+/// What this member's coordinator saw last.
+fn seen(view: &ClusterView) -> Scan {
+    Scan {
+        now_ms: view.seen_ms,
+        members: view.members.to_vec(),
+        shards: view.shards.to_vec(),
+        leader: LeaderRow {
+            term: view.term,
+            holder: view.leader.clone(),
+        },
+    }
+}
+
+/// Members, who owns what, who leads.
+fn cluster(view: &Scan) -> Value {
     let alive = view.members.iter().filter(|member| !member.state.is_final());
     let members = alive.map(|member| {
         let shards = view.shards.iter().filter(|shard| shard.owner.as_ref() == Some(&member.id));
         json!({
             "id": member.id, "name": member.name, "state": member.state.name(), "http": member.http,
             "version": member.version, "shards": shards.map(|shard| shard.id).collect::<Vec<_>>(),
-            "playing": member.playing.values().sum::<u32>(), "age_ms": view.seen_ms - member.renewed_ms,
+            "playing": member.playing.values().sum::<u32>(), "age_ms": view.now_ms - member.renewed_ms,
         })
     });
     let shards = view.shards.iter().map(
         |shard| json!({ "id": shard.id, "owner": shard.owner, "want": shard.want, "epoch": shard.epoch.0 }),
     );
     json!({
-        "leader": view.leader, "term": view.term,
+        "leader": view.leader.holder, "term": view.leader.term,
         "members": members.collect::<Vec<_>>(), "shards": shards.collect::<Vec<_>>(),
     })
 }

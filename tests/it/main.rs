@@ -21,3 +21,4 @@ mod skip;
 mod store;
 mod tidy;
 mod traces;
+mod versions;

@@ -214,7 +214,7 @@ fn a_node_that_dies_is_left_for_another_one_and_hushed_when_it_comes_back() {
     scene.resumed("One", 12_000, false);
     assert_eq!(
         scene.effects,
-        [Effect::Call(crate::player::Call::Destroy { node: node("a") })]
+        [Effect::Call(Call::Destroy { node: node("a") })]
     );
 }
 

@@ -5,7 +5,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use tokio::time::Instant;
 
-use super::link::{Kind, Link, is_duplicate, meaning};
+use super::link::{Kind, Link, Outcome, is_duplicate, meaning};
 use super::members::finals;
 use super::value::{count, from_bson, int, to_bson};
 use crate::model::ids::{Epoch, GuildId, MemberId};
@@ -117,15 +117,20 @@ pub(super) async fn seal(
     Ok(sealed)
 }
 
-/// Changes all that match in one operation; what changes must not match any more, so that it may be tried again.
+/// Changes all that match in one operation. What changes must not match any more: so it may be tried again, and when
+/// nobody knows whether it happened, it did if nothing matches.
 async fn of_a_shard(link: &Link, what: &'static str, filter: Document, update: Document) -> Result<(), StoreError> {
-    let guilds = link.collection(GUILDS);
-    let write = async move { guilds.update_many(filter, update).await };
+    let (guilds, wanted) = (link.collection(GUILDS), filter.clone());
+    let write = async move { guilds.update_many(wanted, update).await };
     let deadline = Instant::now() + SHARD_DEADLINE;
-    link.run_until(deadline, what, Kind::Write, write)
-        .await
-        .map(drop)
-        .map_err(|failure| meaning(what, Kind::Write, failure))
+    match link.certain(deadline, what, write).await? {
+        Outcome::Known(_) => Ok(()),
+        Outcome::Unknown(unknown) => {
+            let guilds = link.collection(GUILDS);
+            let read = async move { guilds.find_one(filter).projection(doc! { "_id": 1 }).await };
+            unknown.unless(matches!(link.look(deadline, what, read).await, Ok(None)), ())
+        }
+    }
 }
 
 pub(super) async fn release(link: &Link, shard: u32, me: &MemberId) -> Result<(), StoreError> {

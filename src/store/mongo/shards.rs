@@ -70,21 +70,27 @@ pub(super) async fn assign(link: &Link, term: u64, assignments: &[Assignment]) -
         rows.try_collect::<Vec<_>>().await
     };
     let found = link.look(deadline, what, read).await;
-    let rows = match (sent, found) {
-        (Outcome::Known(()) | Outcome::Unknown(_), Ok(rows)) => rows,
-        (Outcome::Unknown(unknown), Err(_)) => return unknown.unless(false, Vec::new()),
+    let rows: Vec<ShardRow> = match (&sent, found) {
+        (_, Ok(rows)) => rows.into_iter().map(shard).collect::<Result<_, _>>()?,
+        (Outcome::Unknown(_), Err(_)) => Vec::new(),
         (Outcome::Known(()), Err(error)) => return Err(error),
     };
-    let rows: Vec<ShardRow> = rows.into_iter().map(shard).collect::<Result<_, _>>()?;
-    let (mut applied, mut told) = (Vec::new(), BTreeSet::new());
+    let (mut applied, mut told, mut open) = (Vec::new(), BTreeSet::new(), false);
     for one in assignments {
-        let as_asked =
-            |row: &&ShardRow| row.id == one.shard && row.want_term == term && row.want.as_ref() == Some(&one.want);
-        if let Some(row) = rows.iter().find(as_asked) {
-            applied.push(one.shard);
-            told.insert(one.want.0.clone());
-            told.extend(row.owner.as_ref().map(|owner| owner.0.clone()));
+        let row = rows.iter().find(|row| row.id == one.shard);
+        match row {
+            Some(row) if row.want_term == term && row.want.as_ref() == Some(&one.want) => {
+                applied.push(one.shard);
+                told.insert(one.want.0.clone());
+                told.extend(row.owner.as_ref().map(|owner| owner.0.clone()));
+            }
+            // A higher term said so, whatever became of the command.
+            Some(row) if row.want_term > term => {}
+            Some(_) | None => open = true,
         }
+    }
+    if let (Outcome::Unknown(unknown), true) = (sent, open) {
+        return unknown.unless(false, applied);
     }
     if !told.is_empty() {
         members::assigned(link, told.into_iter().collect()).await?;

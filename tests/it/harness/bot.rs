@@ -1,7 +1,7 @@
 //! The bot as a real process.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,9 @@ use super::wait::eventually;
 use super::world::World;
 
 /// How a bot is started; the same setup starts its successor on the same store.
+#[derive(Clone)]
 pub(crate) struct Setup {
+    program: PathBuf,
     env: BTreeMap<String, String>,
     folder: Arc<TempDir>,
 }
@@ -56,6 +58,7 @@ impl Setup {
             ("SEGUE_LOG", "info".to_owned()),
         ];
         Self {
+            program: env!("CARGO_BIN_EXE_segue").into(),
             env: env.map(|(key, value)| (key.to_owned(), value)).into(),
             folder,
         }
@@ -69,11 +72,14 @@ impl Setup {
 
     /// The same under another name: a replica of the same cluster.
     pub(crate) fn named(&self, name: &str) -> Self {
-        let mut env = self.env.clone();
-        env.insert("SEGUE_NAME".to_owned(), name.to_owned());
+        self.clone().set("SEGUE_NAME", name)
+    }
+
+    /// The same with another version of the program.
+    pub(crate) fn with_program(&self, program: &Path) -> Self {
         Self {
-            env,
-            folder: Arc::clone(&self.folder),
+            program: program.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -89,7 +95,7 @@ impl Setup {
 
     /// The same with arguments.
     pub(crate) async fn run_with(&self, command: &[&str]) -> (Option<i32>, String) {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_segue"));
+        let mut program = Command::new(&self.program);
         program
             .args(command)
             .env_clear()
@@ -120,7 +126,7 @@ impl Setup {
 
     /// Starts a bot.
     pub(crate) fn spawn(&self) -> Bot {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_segue"))
+        let mut child = Command::new(&self.program)
             .arg("run")
             .env_clear()
             .envs(&self.env)

@@ -1,19 +1,22 @@
 //! What is special about a replica set: outages, round trips, addresses.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use mongodb::bson::doc;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
 use secrecy::SecretString;
+use segue::model::ids::Epoch;
 use segue::store::mongo::MongoStore;
-use segue::store::{OPERATION_DEADLINE, SharedStore, Store as _, StoreError, Written};
+use segue::store::{Assignment, Campaign, Fence, OPERATION_DEADLINE, SharedStore, Store as _, StoreError, Written};
 use tokio::time::Instant;
 
-use super::bed::{checkpoint, guild, me, member, open, playing, settle, write};
+use super::bed::{Bed, checkpoint, guild, me, member, open, playing, settle, take, write};
 use crate::mongod::{self, ReplicaSet};
 
 /// An operation's deadline, and something for a busy machine.
@@ -77,14 +80,138 @@ async fn a_thousand_checkpoints_are_one_round_trip() {
     println!("1,000 checkpoints: {:?}", begun.elapsed());
     assert!(lost.is_empty());
     assert_eq!(commands.load(Ordering::Relaxed), 1);
+}
+
+/// A store that counts its commands by name.
+async fn counting(uri: String) -> (MongoStore, Arc<Mutex<BTreeMap<String, usize>>>) {
+    let mut options = ClientOptions::parse(uri).await.expect("an address");
+    let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let counter = Arc::clone(&counts);
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if let CommandEvent::Started(started) = event {
+            *counter
+                .lock()
+                .expect("never poisoned")
+                .entry(started.command_name)
+                .or_default() += 1;
+        }
+    }));
+    (MongoStore::with_options(options).await.expect("opens"), counts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eleven_thousand_guilds_are_sealed_by_one_update_and_one_find() {
+    const GUILDS: u32 = 11_000;
+    let Some(bed) = Bed::mongodb("eleven_thousand").await else {
+        return;
+    };
+    settle(&bed.store, guild(1), "a").await;
+    let guilds = bed.collection("guilds").await;
+    let first = guilds.find_one(doc! {}).await.expect("found").expect("a guild");
+    for part in (2..=GUILDS).collect::<Vec<_>>().chunks(1_000) {
+        let rows = part.iter().map(|id| {
+            let mut row = first.clone();
+            row.extend(doc! { "_id": i64::from(*id), "ends_at_ms": i64::from(GUILDS - id) });
+            row
+        });
+        guilds.insert_many(rows).await.expect("inserted");
+    }
+    let (store, counts) = counting(bed.address()).await;
+    counts.lock().expect("never poisoned").clear();
     let begun = Instant::now();
-    let sealed = store.seal(0, Some(&me), &super::bed::me("b")).await.expect("seals");
-    println!(
-        "sealing 1,000 guilds: {:?}, {} commands",
-        begun.elapsed(),
-        commands.load(Ordering::Relaxed)
+    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let took = begun.elapsed();
+    let counts = counts.lock().expect("never poisoned").clone();
+    println!("sealing {GUILDS} guilds: {took:?}, {counts:?}");
+    assert_eq!(sealed.active.len(), GUILDS as usize);
+    assert!(
+        sealed
+            .active
+            .iter()
+            .all(|row| row.epoch.0 == 2 && row.owner == Some(me("b")))
     );
-    assert_eq!(sealed.active.len(), 1_000);
+    assert!(sealed.active.is_sorted_by_key(|row| row.ends_at_ms));
+    // The other find asks which members are final; what does not fit into one answer is fetched from the same cursor.
+    assert_eq!((counts["update"], counts["find"]), (1, 2), "{counts:?}");
+    let others: usize = counts
+        .iter()
+        .filter(|(name, _)| *name != "getMore")
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(others, 3, "{counts:?}");
+    let begun = Instant::now();
+    take(&bed.store, 0, None, "b").await;
+    assert!(
+        store
+            .release_shard(0, &me("b"), Epoch(1), None)
+            .await
+            .expect("releases")
+    );
+    println!("releasing them: {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_confirmed_is_looked_up_and_answered_as_it_is() {
+    let Some(set) = mongod::shared().await else { return };
+    let plain = open(&set.uri("unsure")).await;
+    let unsure = open(&format!("{}&appName=unsure", set.uri("unsure"))).await;
+    for name in ["a", "b", "dead"] {
+        plain.join(member(name)).await.expect("joins");
+    }
+    settle(&plain, guild(1), "a").await;
+    let wanted = |name: &str| Assignment {
+        shard: 0,
+        want: me(name),
+        trace: None,
+    };
+    let store = &unsure;
+    // Every write happens, and the server says that no majority confirmed it in time.
+    set.unconfirmed("unsure", &["update", "findAndModify"]).await;
+    assert_eq!(store.new_term(&me("a")).await.expect("is looked up"), 1);
+    let elected = store.campaign(&me("a"), 60_000).await.expect("is looked up");
+    assert_eq!(elected, Campaign::Leader { term: 1 });
+    let fence = Fence {
+        trace: Some("00-aa-bb-01".into()),
+        ..Fence::proven(me("dead"), "silent")
+    };
+    assert!(store.fence(&fence).await.expect("is looked up"));
+    // The members are told last, and of that nothing can be looked up: the caller asks again.
+    let told = store.assign(1, &[wanted("a")]).await;
+    assert!(matches!(told, Err(StoreError::Unknown { .. })), "{told:?}");
+    let claimed = store.claim_shard(0, None, &me("a")).await.expect("is looked up");
+    assert_eq!(claimed.expect("taken").epoch, Epoch(1));
+    let sealed = store.seal(0, None, &me("a")).await.expect("is looked up");
+    assert_eq!(sealed.active.len(), 1);
+    assert_eq!(
+        store
+            .write_guild(&write(guild(1), "a", 1, 2))
+            .await
+            .expect("is looked up"),
+        Written::Done
+    );
+    assert!(
+        store
+            .release_shard(0, &me("a"), Epoch(1), None)
+            .await
+            .expect("is looked up")
+    );
+    assert!(store.resign(&me("a"), 1).await.expect("is looked up"));
+    set.confirms_again().await;
+    let scan = plain.scan().await.expect("scans");
+    assert_eq!((scan.leader.term, scan.leader.holder), (1, None));
+    assert_eq!((&scan.shards[0].owner, scan.shards[0].epoch), (&None, Epoch(1)));
+    let row = plain.guild(guild(1)).await.expect("reads").expect("there");
+    assert_eq!((row.owner, row.rev.0), (None, 2));
+    // The connection is lost before the command arrives, and nobody tries again: that is no refusal.
+    set.hangs_up_once("unsure", "update").await;
+    let lost = store.assign(2, &[wanted("b")]).await;
+    assert!(matches!(lost, Err(StoreError::Unknown { .. })), "{lost:?}");
+    assert_eq!(plain.shards().await.expect("shards")[0].want_term, 1);
+    assert_eq!(store.assign(2, &[wanted("b")]).await.expect("assigns"), [0]);
+    set.hangs_up_once("unsure", "update").await;
+    let lost = store.assign(1, &[wanted("a")]).await;
+    assert!(lost.expect("a higher term said so, whatever arrived").is_empty());
+    set.confirms_again().await;
 }
 
 /// Writes ever higher revs until one is confirmed after `from`; every call must end in time. Returns the last that was.
