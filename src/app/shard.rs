@@ -355,6 +355,20 @@ impl Driving {
         }
     }
 
+    /// Whoever comes next may be of an older version.
+    async fn lower_schema(&self) {
+        let store = &self.start.process.store;
+        let lowered = match store.members().await {
+            Ok(_) => store.lower_schema(self.start.shard, &self.start.member.id).await,
+            Err(error) => Err(error),
+        };
+        match lowered {
+            Ok(0) => {}
+            Ok(guilds) => info!(shard = self.start.shard, guilds, "rewritten for an older version"),
+            Err(error) => warn!(shard = self.start.shard, %error, "an older version could not read all guilds"),
+        }
+    }
+
     /// Nothing is closed in a way that Discord or Lavalink would take for a goodbye.
     async fn end(mut self) {
         let guilds = Arc::clone(&self.guilds);
@@ -385,6 +399,7 @@ impl Driving {
                 warn!(%error, "the last sequence number is not stored");
             }
         }
+        self.lower_schema().await;
         self.nodes_stop.cancel();
         loop {
             tokio::select! {

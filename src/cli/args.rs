@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::flags::Flags;
+use crate::model::ids::GuildId;
 
 /// A self-hosted Discord music bot that does not stop when its pods do.
 #[derive(Clone, Debug, Parser)]
@@ -31,6 +32,10 @@ pub enum Command {
     Doctor(Flags),
     /// Show the effective settings and where each came from; secrets are masked
     Config(ConfigArgs),
+    /// Show the cluster as the store knows it: members, shards, guilds, recent recoveries
+    Status(StatusArgs),
+    /// Let a quarantined guild go
+    Release(ReleaseArgs),
     /// Ask the replica on this machine whether it is alive
     Healthcheck(Flags),
     /// List every metric
@@ -97,6 +102,28 @@ pub struct ConfigArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue release`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The guild's id
+    #[arg(value_name = "GUILD", value_parser = super::release::guild, allow_hyphen_values = true)]
+    pub guild: GuildId,
     /// Settings.
     #[command(flatten)]
     pub flags: Flags,

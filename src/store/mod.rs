@@ -19,6 +19,7 @@ pub mod origin;
 mod row;
 pub mod schema;
 pub mod sqlite;
+pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub use cluster::{
     Assignment, Beat, Campaign, Fence, GatewaySession, LeaderRow, MemberRow, MemberState, RecoveryRow, Released, Scan,
     ShardRow,
 };
-pub use open::open;
+pub use open::{open, open_existing};
 
 /// Every call answers within this time, except those that move or rewrite all guilds of a shard.
 pub const OPERATION_DEADLINE: Duration = Duration::from_millis(1_500);

@@ -20,3 +20,4 @@ mod skip;
 mod store;
 mod tidy;
 mod traces;
+mod versions;

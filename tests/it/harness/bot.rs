@@ -1,7 +1,7 @@
 //! The bot as a real process.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,9 @@ use super::wait::eventually;
 use super::world::World;
 
 /// How a bot is started; the same setup starts its successor on the same store.
+#[derive(Clone)]
 pub(crate) struct Setup {
+    program: PathBuf,
     env: BTreeMap<String, String>,
     folder: Arc<TempDir>,
 }
@@ -56,6 +58,7 @@ impl Setup {
             ("SEGUE_LOG", "info".to_owned()),
         ];
         Self {
+            program: env!("CARGO_BIN_EXE_segue").into(),
             env: env.map(|(key, value)| (key.to_owned(), value)).into(),
             folder,
         }
@@ -67,6 +70,14 @@ impl Setup {
         self
     }
 
+    /// The same with another version of the program.
+    pub(crate) fn with_program(&self, program: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The store's address.
     pub(crate) fn address(&self) -> &str {
         &self.env["SEGUE_STORE"]
@@ -74,7 +85,7 @@ impl Setup {
 
     /// Runs another command of the program to its end: whether it succeeded, and all it printed.
     pub(crate) async fn run(&self, command: &str) -> (Option<i32>, String) {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_segue"));
+        let mut program = Command::new(&self.program);
         program
             .arg(command)
             .env_clear()
@@ -105,7 +116,7 @@ impl Setup {
 
     /// Starts a bot.
     pub(crate) fn spawn(&self) -> Bot {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_segue"))
+        let mut child = Command::new(&self.program)
             .arg("run")
             .env_clear()
             .envs(&self.env)

@@ -64,6 +64,14 @@ impl Bed {
         }
     }
 
+    /// Where it is, as `SEGUE_STORE` says it.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
+            Place::Sqlite(folder) => sqlite_address(folder),
+            Place::Mongodb(uri) => uri.clone(),
+        }
+    }
+
     /// Puts a record there as another version of the program would have.
     pub(crate) async fn put_raw(&self, id: GuildId, owner: &MemberId, head: &Value, lists: Option<&Value>) {
         let schema = head["schema"].as_i64().expect("a schema");
@@ -161,7 +169,8 @@ impl Bed {
         }
     }
 
-    async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
+    /// A collection of it, on MongoDB.
+    pub(crate) async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
         let Place::Mongodb(uri) = &self.place else {
             panic!("not on MongoDB")
         };

@@ -3,12 +3,14 @@
 mod bed;
 mod election;
 mod guilds;
+mod layout;
 mod members;
 mod mongo;
 mod quarantine;
 mod shards;
 mod snapshots;
 mod sqlite;
+mod status;
 
 /// One test per row and database.
 macro_rules! conformance {
@@ -59,6 +61,9 @@ conformance! {
     quarantine::a_deleted_guild_takes_its_failures_along,
     quarantine::active_guilds_are_counted_whoever_owns_them,
     quarantine::recoveries_are_kept_newest_first_and_only_the_last,
+    status::status_for_programs_has_the_promised_shape,
+    status::status_for_people_says_the_same_in_words,
+    status::release_lets_a_quarantined_guild_go_and_says_why_not,
     guilds::a_missing_guild_is_created_with_epoch_one,
     guilds::a_guild_of_a_living_member_is_not_taken,
     guilds::seal_takes_what_the_dead_left_soonest_end_first,
