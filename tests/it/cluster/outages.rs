@@ -90,7 +90,7 @@ async fn without_a_witness_all_pause_and_everything_comes_back_unchanged() {
     set.stop_all();
     eventually("commands are refused with a reason", || async {
         let said = team.world.command(&guild, "pause", json!({})).await.text();
-        if said.contains("database") { Ok(()) } else { Err(said) }
+        if said.contains("memory") { Ok(()) } else { Err(said) }
     })
     .await;
     set.continue_all();
