@@ -23,7 +23,7 @@ use crate::lavalink::{self, Node, NodeConfig, NodeMessage, Opening};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{GuildId, ShardId};
 use crate::model::signal::Signal;
-use crate::player::{Loaded, Policy, Recovered, Trigger};
+use crate::player::{Before, Loaded, Policy, Recovered, Trigger};
 use crate::store::{GatewaySession, Sealed};
 
 /// Events that may wait between a socket and the guilds.
@@ -186,6 +186,10 @@ impl Driving {
             trigger,
             alive_until_ms: claimed.alive_until_ms,
             began_ms: start.began_ms,
+            before: Before {
+                claimed_ms: Some(wall_ms()),
+                ..Before::default()
+            },
         };
         let mut interactions = JoinSet::new();
         for row in sealed.active {

@@ -110,7 +110,8 @@ pub(crate) enum Mail {
 /// Where a guild's mail is put.
 #[derive(Clone)]
 pub struct GuildHandle {
-    mailbox: mpsc::Sender<Mail>,
+    /// Boxed: a channel keeps room for 32 messages, which unboxed would be most of what a guild costs.
+    mailbox: mpsc::Sender<Box<Mail>>,
 }
 
 /// The guild takes no more mail, or ended.
@@ -123,12 +124,12 @@ impl GuildHandle {
     pub fn order(&self, asked: Asked, order: Order, seen: Option<Seen>) -> Result<oneshot::Receiver<Confirmed>, Busy> {
         let (reply, answer) = oneshot::channel();
         self.mailbox
-            .try_send(Mail::Order {
+            .try_send(Box::new(Mail::Order {
                 asked,
                 order,
                 reply,
                 seen,
-            })
+            }))
             .map_err(|_| Busy)?;
         Ok(answer)
     }
@@ -137,7 +138,7 @@ impl GuildHandle {
     pub fn defer(&self, pending: PendingRecord) -> Result<oneshot::Receiver<()>, Busy> {
         let (stored, done) = oneshot::channel();
         self.mailbox
-            .try_send(Mail::Defer { pending, stored })
+            .try_send(Box::new(Mail::Defer { pending, stored }))
             .map_err(|_| Busy)?;
         Ok(done)
     }
@@ -150,12 +151,12 @@ impl GuildHandle {
     /// What people may see now.
     pub async fn view(&self) -> Result<View, Busy> {
         let (answer, view) = oneshot::channel();
-        self.mailbox.try_send(Mail::View(answer)).map_err(|_| Busy)?;
+        self.mailbox.try_send(Box::new(Mail::View(answer))).map_err(|_| Busy)?;
         view.await.map_err(|_| Busy)
     }
 
     fn put(&self, mail: Mail) {
-        if self.mailbox.try_send(mail).is_err() {
+        if self.mailbox.try_send(Box::new(mail)).is_err() {
             warn!("a guild's mailbox is full; an event was dropped");
         }
     }
@@ -277,7 +278,7 @@ impl Guilds {
                 let (answer, checkpoint) = oneshot::channel();
                 handle
                     .mailbox
-                    .try_send(Mail::Checkpoint(answer))
+                    .try_send(Box::new(Mail::Checkpoint(answer)))
                     .ok()
                     .map(|()| checkpoint)
             };

@@ -157,6 +157,11 @@ impl Bot {
         self.log().iter().filter(|line| line["message"] == message).count()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `http://host:port` of its pages.
     pub(crate) async fn http(&self) -> String {
         let line = self.logged("listening").await;
@@ -177,7 +182,7 @@ impl Bot {
 
     /// SIGTERM; returns how it ended.
     pub(crate) async fn terminate(mut self) -> (ExitStatus, Vec<Value>) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let status = timeout(Duration::from_secs(15), self.child.wait())
             .await
