@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::recoveries::Moved;
 use crate::guild::Guilds;
 use crate::model::ids::Epoch;
 use crate::store::Beat;
@@ -35,18 +34,18 @@ pub(crate) struct Driving {
     pub(crate) guilds: Arc<Guilds>,
     /// Counts owners.
     pub(crate) epoch: Epoch,
-    /// How it came to us.
-    pub(crate) moved: Arc<Moved>,
+    /// The span of taking it, a W3C `traceparent`: what its guilds' recoveries are a part of.
+    pub(crate) trace: Option<String>,
     /// Had its first READY or RESUMED.
     pub(crate) ready: bool,
 }
 
 impl Driven {
-    pub(super) fn began(&self, shard: u32, guilds: Arc<Guilds>, epoch: Epoch, moved: Moved) {
+    pub(super) fn began(&self, shard: u32, guilds: Arc<Guilds>, epoch: Epoch, trace: Option<String>) {
         let driving = Driving {
             guilds,
             epoch,
-            moved: Arc::new(moved),
+            trace,
             ready: false,
         };
         let mut shards = self.lock();
@@ -68,9 +67,9 @@ impl Driven {
         }
     }
 
-    /// How a shard that is driven came to us.
-    pub(super) fn moved(&self, shard: u32) -> Option<Arc<Moved>> {
-        self.lock().driven.get(&shard).map(|driving| Arc::clone(&driving.moved))
+    /// See [`Driving::trace`].
+    pub(super) fn trace(&self, shard: u32) -> Option<String> {
+        self.lock().driven.get(&shard).and_then(|driving| driving.trace.clone())
     }
 
     /// Completes when another shard is ready.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{Process, RunError};
-use crate::cluster::{Claimed, Member, Moments};
+use crate::cluster::Member;
 use crate::guild::Recovery;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
@@ -96,15 +96,13 @@ impl Keeper {
     }
 
     fn take(&mut self, recovery: Recovery) {
-        let moved = match recovery.recovered.trigger {
-            Trigger::Crash | Trigger::Handover => self.process.driven.moved(recovery.shard),
+        let parent = match recovery.recovered.trigger {
+            Trigger::Crash | Trigger::Handover => self.process.driven.trace(recovery.shard),
             Trigger::NodeLost | Trigger::SessionLost => None,
         };
-        let mut row = row(recovery, moved.as_deref(), self.member.id.clone());
-        let trace = told(&row, moved.as_deref());
-        if row.trace_id.is_none() {
-            row.trace_id = trace.as_deref().and_then(|trace| trace.split('-').nth(1)).map(ToOwned::to_owned);
-        }
+        let mut row = row(recovery, self.member.id.clone());
+        let trace = told(&row, parent.as_deref());
+        row.trace_id = trace.as_deref().and_then(|trace| trace.split('-').nth(1)).map(ToOwned::to_owned);
         self.process.overview.recovered(row.clone());
         self.batch.push(row);
     }
@@ -120,55 +118,12 @@ impl Keeper {
     }
 }
 
-/// How a shard came to this member: what all of its guilds' recoveries have in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Moved {
-    /// The first sign that it had to, milliseconds since 1970.
-    pub(crate) lost_ms: i64,
-    /// What took how long until it was ours.
-    pub(crate) phases: Vec<(&'static str, u64)>,
-    /// What tells it: the span of taking the shard, a W3C `traceparent`.
-    pub(crate) trace: Option<String>,
-}
-
-impl Moved {
-    /// From the moments of a claim. A moment that nobody knows belongs to the next phase.
-    pub(crate) fn of(claimed: &Claimed, trace: Option<String>) -> Self {
-        let Moments {
-            lost_ms,
-            fenced_ms,
-            assigned_ms,
-            claimed_ms,
-        } = claimed.moments;
-        let lost = lost_ms.unwrap_or(claimed_ms);
-        let mut before = lost;
-        let mut phases = Vec::new();
-        for (name, at) in [("detect", fenced_ms), ("assign", assigned_ms), ("claim", Some(claimed_ms))] {
-            if let Some(at) = at {
-                phases.push((name, u64::try_from(at - before).unwrap_or(0)));
-                before = before.max(at);
-            }
-        }
-        Self {
-            lost_ms: lost,
-            phases,
-            trace: trace.or_else(|| claimed.trace.clone()),
-        }
-    }
-
-    /// 32 hexadecimal digits.
-    fn trace_id(&self) -> Option<String> {
-        let parts = self.trace.as_deref()?.split('-').nth(1)?;
-        Some(parts.to_owned())
-    }
-}
-
 /// One span for one guild, its phases as events.
-fn told(row: &RecoveryRow, moved: Option<&Moved>) -> Option<String> {
+fn told(row: &RecoveryRow, parent: Option<&str>) -> Option<String> {
     let began_ms = row.lost_ms.unwrap_or(row.at_ms);
     let mut span = spans::begin(Beginning {
         name: "guild.recover",
-        parent: moved.and_then(|moved| moved.trace.as_deref()),
+        parent,
         from_ms: began_ms,
         attributes: vec![
             ("discord.guild.id", row.guild.to_string().into()),
@@ -193,16 +148,13 @@ fn told(row: &RecoveryRow, moved: Option<&Moved>) -> Option<String> {
     trace
 }
 
-fn row(recovery: Recovery, moved: Option<&Moved>, member: MemberId) -> RecoveryRow {
+fn row(recovery: Recovery, member: MemberId) -> RecoveryRow {
     let Recovery {
         shard,
         guild,
         recovered,
     } = recovery;
-    let began_ms = moved.map_or(recovered.began_ms, |moved| moved.lost_ms);
     let ended_ms = wall_ms();
-    let before = moved.map_or(&[][..], |moved| &moved.phases);
-    let phases = before.iter().chain(&recovered.phases);
     RecoveryRow {
         guild,
         shard,
@@ -210,61 +162,10 @@ fn row(recovery: Recovery, moved: Option<&Moved>, member: MemberId) -> RecoveryR
         trigger: recovered.trigger.name().to_owned(),
         outcome: recovered.outcome.name().to_owned(),
         at_ms: ended_ms,
-        took_ms: u64::try_from(ended_ms - began_ms).unwrap_or(0),
+        took_ms: u64::try_from(ended_ms - recovered.began_ms).unwrap_or(0),
         gap_ms: recovered.gap_ms,
-        lost_ms: Some(began_ms),
-        phases: phases.map(|(name, ms)| ((*name).to_owned(), *ms)).collect(),
-        trace_id: moved.and_then(Moved::trace_id),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::Cause;
-    use crate::model::ids::Epoch;
-    use crate::store::ShardRow;
-
-    fn claimed(moments: Moments) -> Claimed {
-        Claimed {
-            row: ShardRow {
-                id: 1,
-                owner: None,
-                epoch: Epoch(2),
-                want: None,
-                want_term: 1,
-                session: None,
-                lavalink: std::collections::BTreeMap::new(),
-                trace: None,
-                owner_trace: None,
-                released: None,
-            },
-            previous: None,
-            cause: Cause::Proven,
-            left: false,
-            alive_until_ms: 0,
-            seq: None,
-            trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
-            owner_trace: None,
-            moments,
-        }
-    }
-
-    #[test]
-    fn the_way_of_a_shard_is_told_in_phases_that_add_up_and_belongs_to_its_trace() {
-        let moved = Moved::of(&claimed(Moments {
-            lost_ms: Some(1_000),
-            fenced_ms: Some(1_040),
-            assigned_ms: Some(1_055),
-            claimed_ms: 1_070,
-        }), None);
-        assert_eq!(moved.phases, [("detect", 40), ("assign", 15), ("claim", 15)]);
-        assert_eq!(moved.trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
-        let unknown = Moved::of(&claimed(Moments {
-            lost_ms: Some(1_000),
-            claimed_ms: 1_070,
-            ..Moments::default()
-        }), None);
-        assert_eq!(unknown.phases, [("claim", 70)]);
+        lost_ms: Some(recovered.began_ms),
+        phases: recovered.phases.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect(),
+        trace_id: None,
     }
 }

@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::identity::Identity;
-use super::recoveries::Moved;
 use super::{Process, RunError, build, metering, retry};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Claimed, Member};
@@ -23,7 +22,7 @@ use crate::lavalink::{NodeMessage, NodeState};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::NodeName;
 use crate::model::signal::Signal;
-use crate::player::{Loaded, Trigger};
+use crate::player::{Before, Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
 use crate::telemetry::spans::{self, Beginning, Open};
 
@@ -154,10 +153,16 @@ impl Driving {
         } else {
             Trigger::Crash
         };
+        let moments = claimed.moments;
         let loaded = Loaded {
             trigger,
             alive_until_ms: claimed.alive_until_ms,
-            began_ms: claimed.moments.claimed_ms,
+            began_ms: moments.lost_ms.unwrap_or(moments.claimed_ms),
+            before: Before {
+                detected_ms: moments.fenced_ms,
+                fenced_ms: None,
+                claimed_ms: Some(wall_ms()),
+            },
         };
         let mut interactions = JoinSet::new();
         for row in sealed.active {
@@ -174,7 +179,7 @@ impl Driving {
             start.shard,
             Arc::clone(&guilds),
             claimed.row.epoch,
-            Moved::of(claimed, whole.traceparent()),
+            whole.traceparent().or_else(|| claimed.trace.clone()),
         );
         let now_ms = wall_ms();
         let resuming = start.process.nodes.iter();

@@ -26,7 +26,7 @@ use crate::model::order::{Asked, Order};
 use crate::model::record::{GuildSettings, PendingRecord};
 use crate::model::signal::{FromNode, NodeEvent, Signal};
 use crate::model::view::View;
-use crate::player::{Loaded, Outcomes, Player, Policy, Recovered, Trigger};
+use crate::player::{Before, Loaded, Outcomes, Player, Policy, Recovered, Trigger};
 use crate::store::{Checkpoint, FAILURES_UNTIL_QUARANTINE, GuildRow, SharedStore, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::ui;
@@ -124,7 +124,8 @@ pub(crate) enum Mail {
 /// Where a guild's mail is put.
 #[derive(Clone)]
 pub struct GuildHandle {
-    mailbox: mpsc::Sender<Mail>,
+    /// Boxed: a channel keeps room for 32 messages, which unboxed would be most of what a guild costs.
+    mailbox: mpsc::Sender<Box<Mail>>,
 }
 
 /// The guild takes no more mail, or ended.
@@ -137,12 +138,12 @@ impl GuildHandle {
     pub fn order(&self, asked: Asked, order: Order, seen: Option<Seen>) -> Result<oneshot::Receiver<Confirmed>, Busy> {
         let (reply, answer) = oneshot::channel();
         self.mailbox
-            .try_send(Mail::Order {
+            .try_send(Box::new(Mail::Order {
                 asked,
                 order,
                 reply,
                 seen,
-            })
+            }))
             .map_err(|_| Busy)?;
         Ok(answer)
     }
@@ -151,7 +152,7 @@ impl GuildHandle {
     pub fn defer(&self, pending: PendingRecord) -> Result<oneshot::Receiver<()>, Busy> {
         let (stored, done) = oneshot::channel();
         self.mailbox
-            .try_send(Mail::Defer { pending, stored })
+            .try_send(Box::new(Mail::Defer { pending, stored }))
             .map_err(|_| Busy)?;
         Ok(done)
     }
@@ -164,12 +165,12 @@ impl GuildHandle {
     /// What people may see now.
     pub async fn view(&self) -> Result<View, Busy> {
         let (answer, view) = oneshot::channel();
-        self.mailbox.try_send(Mail::View(answer)).map_err(|_| Busy)?;
+        self.mailbox.try_send(Box::new(Mail::View(answer))).map_err(|_| Busy)?;
         view.await.map_err(|_| Busy)
     }
 
     fn put(&self, mail: Mail) {
-        if self.mailbox.try_send(mail).is_err() {
+        if self.mailbox.try_send(Box::new(mail)).is_err() {
             warn!("a guild's mailbox is full; an event was dropped");
         }
     }
@@ -338,7 +339,7 @@ impl Guilds {
                 let (answer, checkpoint) = oneshot::channel();
                 handle
                     .mailbox
-                    .try_send(Mail::Checkpoint(answer))
+                    .try_send(Box::new(Mail::Checkpoint(answer)))
                     .ok()
                     .map(|()| checkpoint)
             };
@@ -446,6 +447,7 @@ impl Guilds {
             trigger: Trigger::Crash,
             alive_until_ms: now,
             began_ms: now,
+            before: Before::default(),
         };
         let handle = self.start(row, Some(loaded));
         let ready = self.lock().ready.clone();

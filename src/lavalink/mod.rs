@@ -30,6 +30,7 @@ mod choose;
 mod client;
 mod clock;
 mod error;
+mod held;
 mod link;
 mod metrics;
 mod node;
@@ -200,7 +201,7 @@ impl NodeState {
 pub struct NodeLoad {
     /// Players on the node.
     pub players: u64,
-    /// Those with a track that moves.
+    /// Those with a track that moves, with those that this process started since the node counted.
     pub playing: u64,
     /// System load, 0 to 1.
     pub cpu: f64,

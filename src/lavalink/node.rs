@@ -17,6 +17,7 @@ use super::breaker::Breaker;
 use super::call::Operation;
 use super::client::{self, Client};
 use super::error::CallError;
+use super::held::Held;
 use super::metrics::NodeMetrics;
 use super::wire::{self, PlayerFound};
 use super::{BadNode, Identity, Loaded, NodeConfig, NodeLoad, NodeState, NodeStats, PlayerPatch};
@@ -51,6 +52,7 @@ pub(super) struct Inner {
     stats: Option<NodeStats>,
     pub(super) session: Option<String>,
     guilds: BTreeSet<GuildId>,
+    held: Held,
     /// Guilds whose last voice call was not answered: their player is to be deleted before voice is sent again.
     unclean: BTreeSet<GuildId>,
     pub(super) silent_calls: u32,
@@ -91,6 +93,7 @@ impl Shared {
                 stats: None,
                 session: None,
                 guilds: BTreeSet::new(),
+                held: Held::default(),
                 unclean: BTreeSet::new(),
                 silent_calls: 0,
                 resumed: false,
@@ -135,16 +138,17 @@ impl Node {
     pub fn load(&self) -> NodeLoad {
         let voice_cut = self.0.breaker().is_open(Instant::now());
         let draining = self.is_draining();
-        let stats = self.0.lock().stats;
-        stats.map_or(
+        let inner = self.0.lock();
+        inner.stats.map_or(
             NodeLoad {
+                playing: inner.held.now_playing(0),
                 voice_cut,
                 draining,
                 ..NodeLoad::default()
             },
             |stats| NodeLoad {
                 players: stats.players,
-                playing: stats.playing,
+                playing: inner.held.now_playing(stats.playing),
                 cpu: stats.cpu,
                 frames_missing_permille: stats.frames_missing_permille,
                 voice_cut,
@@ -165,6 +169,7 @@ impl Node {
     pub fn unregister(&self, guild: GuildId) {
         let mut inner = self.0.lock();
         inner.guilds.remove(&guild);
+        inner.held.remove(guild);
         inner.unclean.remove(&guild);
     }
 
@@ -174,16 +179,27 @@ impl Node {
     /// Of one guild, one call at a time.
     pub async fn update(&self, guild: GuildId, patch: &PlayerPatch) -> Result<PlayerSeen, CallError> {
         let session = self.session()?;
-        let result = self.update_in(&session, guild, patch).await;
+        // Before the answer: others choose a node meanwhile.
+        let starts = matches!(patch.track, Some(Some(_))) && self.0.lock().held.put(guild);
+        let result = self.updated(&session, guild, patch).await;
+        let stops = patch.track == Some(None);
+        if (result.is_ok() && stops) || (result.is_err() && starts) {
+            self.0.lock().held.remove(guild);
+        }
+        result
+    }
+
+    async fn updated(&self, session: &str, guild: GuildId, patch: &PlayerPatch) -> Result<PlayerSeen, CallError> {
+        let result = self.update_in(session, guild, patch).await;
         let result = match result {
             // Which of the two was refused? Never tell by the words.
             Err(CallError::Status { status: 500, .. }) if patch.voice.is_some() && patch.track.is_some() => {
-                self.update_apart(&session, guild, patch).await
+                self.update_apart(session, guild, patch).await
             }
             other => other,
         };
         if matches!(result, Err(CallError::Status { .. } | CallError::VoiceRefused)) {
-            self.sweep(&session, guild).await;
+            self.sweep(session, guild).await;
         }
         result
     }
@@ -217,7 +233,9 @@ impl Node {
     pub async fn destroy(&self, guild: GuildId) -> Result<(), CallError> {
         let session = self.session()?;
         self.destroy_in(&session, guild).await?;
-        self.0.lock().unclean.remove(&guild);
+        let mut inner = self.0.lock();
+        inner.unclean.remove(&guild);
+        inner.held.remove(guild);
         Ok(())
     }
 
@@ -373,6 +391,9 @@ impl Node {
         inner.session = Some(session.to_owned());
         inner.resumed = resumed;
         inner.silent_calls = 0;
+        if !resumed {
+            inner.held.clear();
+        }
         inner.state = NodeState::Ready { resumed };
     }
 
@@ -389,7 +410,10 @@ impl Node {
 
     /// Takes in what the node says of itself. A node that was restarted has its threads back.
     pub(super) fn took_stats(&self, stats: NodeStats) {
-        let before = self.0.lock().stats.replace(stats);
+        let mut inner = self.0.lock();
+        inner.held.counted();
+        let before = inner.stats.replace(stats);
+        drop(inner);
         if before.is_some_and(|before| stats.uptime_ms < before.uptime_ms) {
             self.0.breaker().restarted();
         }

@@ -24,7 +24,7 @@ mod voice;
 
 pub use effect::{Call, Context, Dirty, Effect, Failure, Input, Patch, Priority, Recovered};
 pub use queue::Queue;
-pub use recover::{Loaded, Outcome, Trigger};
+pub use recover::{Before, Loaded, Outcome, Trigger};
 pub use state::{Deck, Policy, Voice};
 
 use crate::model::ids::{ChannelId, GuildId, InteractionId, ItemId, NodeName};

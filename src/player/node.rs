@@ -55,6 +55,7 @@ impl Player {
                 };
                 self.dirty.head = true;
                 self.patch(patch, effects);
+                self.recovery_told(cx);
             }
         }
     }
@@ -330,7 +331,7 @@ impl Player {
         }
         self.seat.open = true;
         self.seat.retry_at = None;
-        self.recovery_node_resumed(player, cx);
+        self.recovery_node_resumed(player);
         let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
         let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
         match (same, &mut self.deck) {
@@ -391,6 +392,7 @@ impl Player {
         self.hold(&Context {
             now_ms: heard_until.min(alive_until_ms),
             best_node: None,
+            voice_waits: false,
         });
         if let Deck::Paused { held, .. } = &mut self.deck {
             *held = false;

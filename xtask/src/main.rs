@@ -1,10 +1,12 @@
-//! The project's own tasks, run as `cargo xtask TASK`: setting up what tests need, and running them.
+//! The project's own tasks, run as `cargo xtask TASK`: setting up what tests need, running them, and measuring.
 
+mod bench;
 mod chromium;
 mod mongod;
 mod progress;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,14 +24,22 @@ struct Cli {
 enum Task {
     /// Set up what the tests need, run all of them, and list what was skipped and why
     Test(test::Args),
+    /// Build in release, measure what Segue aims for, and print what holds
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     ended.unwrap_or_else(|problem| {
         progress::say(&format!("xtask: {problem}"));
         ExitCode::FAILURE
     })
+}
+
+/// The repository, wherever the task was started.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::progress::Progress;
-use crate::{chromium, mongod};
+use crate::{chromium, mongod, root};
 
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,11 +52,6 @@ fn cargo_test(args: &Args, mongod: Option<&Path>, skips: &Path) -> Result<bool, 
         .status()
         .map_err(|error| format!("cargo test does not start: {error}"))?;
     Ok(status.success())
-}
-
-/// The repository, wherever the task was started.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The file to which tests append a line for each thing that they could not do. Removed at the end.

@@ -1,7 +1,7 @@
 // Members and shards, nodes, recoveries: shared by the demo and by every replica's own page.
 import { el, span, count } from "/words.js";
 
-const KNOWN = ["detect", "assign", "claim", "resume", "load", "reconcile"];
+const KNOWN = ["detect", "fence", "claim", "resume", "load", "reconcile"];
 const STATES = { up: ["up", "running"], starting: ["wait", "starting"], frozen: ["wait", "frozen"], down: ["down", "gone, starts again"], stopping: ["wait", "stopping"] };
 const OUTCOMES = {
   carried_on: ["carried on", "nobody heard anything"],

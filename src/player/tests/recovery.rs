@@ -47,6 +47,69 @@ fn with_both_sessions_resumed_nothing_is_done_in_either_order() {
     }
 }
 
+/// What the last recovery took, phase by phase.
+fn phases(scene: &Scene) -> Vec<(&'static str, u64)> {
+    ended(scene).unwrap().phases.clone()
+}
+
+#[test]
+fn the_phases_of_a_recovery_add_up_and_name_only_what_happened() {
+    let mut carried_on = dead();
+    carried_on.now += 10;
+    carried_on.shard(true);
+    carried_on.now += 20;
+    carried_on.resumed("One", 21_330, false);
+    let expected = [("fence", 40), ("claim", 30), ("resume", 30), ("reconcile", 0)];
+    assert_eq!(phases(&carried_on), expected);
+
+    let mut restored = dead();
+    restored.now += 10;
+    restored.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    restored.now += 5;
+    restored.shard(false);
+    restored.now += 100;
+    restored.signal(Signal::GuildSeen {
+        voices: vec![(person(1), channel(1))],
+        bot: None,
+    });
+    restored.now += 50;
+    restored.step(Input::Access {
+        channel: channel(1),
+        result: Ok(()),
+    });
+    restored.now += 200;
+    restored.joins(1);
+    restored.now += 7;
+    restored.answered();
+    let expected = [
+        ("fence", 40),
+        ("claim", 30),
+        ("resume", 115),
+        ("load", 250),
+        ("reconcile", 7),
+    ];
+    assert_eq!(phases(&restored), expected);
+}
+
+#[test]
+fn a_session_that_is_lost_meanwhile_makes_the_phase_longer_and_none_appear_twice() {
+    let mut scene = dead();
+    scene.shard(true);
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    scene.now += 100;
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    scene.now += 9;
+    scene.answered();
+    let expected = [
+        ("fence", 40),
+        ("claim", 30),
+        ("resume", 100),
+        ("load", 0),
+        ("reconcile", 9),
+    ];
+    assert_eq!(phases(&scene), expected);
+}
+
 #[test]
 fn with_the_node_gone_it_starts_where_it_was_heard_on_the_stored_voice() {
     let mut scene = dead();
