@@ -10,11 +10,7 @@ use tracing::{debug, info, warn};
 use super::{Process, RunError, metering};
 use crate::telemetry::metrics::labels::Outcome;
 
-pub(super) fn start(
-    process: &Arc<Process>,
-    tasks: &mut JoinSet<Result<(), RunError>>,
-    stop: &CancellationToken,
-) {
+pub(super) fn start(process: &Arc<Process>, tasks: &mut JoinSet<Result<(), RunError>>, stop: &CancellationToken) {
     let (process, stop) = (Arc::clone(process), stop.clone());
     tasks.spawn(async move {
         let mut rounds = interval(process.settings.autosave_interval);

@@ -63,7 +63,11 @@ pub async fn set_drained(store: &SharedStore, node: &str, empty: bool) -> Result
     loop {
         let stored = store.meta(META).await?;
         let mut nodes = drained(store).await?;
-        let changed = if empty { nodes.insert(node.to_owned()) } else { nodes.remove(node) };
+        let changed = if empty {
+            nodes.insert(node.to_owned())
+        } else {
+            nodes.remove(node)
+        };
         if !changed
             || store
                 .put_meta(META, stored.as_ref(), &serde_json::json!({ "nodes": nodes }))

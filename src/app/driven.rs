@@ -80,7 +80,11 @@ impl Driven {
     /// All of them, by number.
     pub(crate) fn all(&self) -> Vec<(u32, Driving)> {
         let shards = self.lock();
-        shards.driven.iter().map(|(id, driving)| (*id, driving.clone())).collect()
+        shards
+            .driven
+            .iter()
+            .map(|(id, driving)| (*id, driving.clone()))
+            .collect()
     }
 
     /// Whether each of these is driven and had its READY or RESUMED.

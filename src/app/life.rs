@@ -48,7 +48,8 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn begin(process: &Arc<Process>, member: Member, identity: &Identity, peer: Arc<TcpListener>) -> Self {
         let (coordinating_stop, tasks_stop) = (CancellationToken::new(), CancellationToken::new());
-        let (cluster, duties, coordinator) = cluster::open(opening(process, &member, identity, peer, &coordinating_stop));
+        let (cluster, duties, coordinator) =
+            cluster::open(opening(process, &member, identity, peer, &coordinating_stop));
         let mut coordinating = JoinSet::new();
         coordinating.spawn(coordinator);
         let mut tasks = JoinSet::new();
@@ -114,7 +115,10 @@ impl Life {
         let view = self.cluster.view();
         let wanted = |shard: &&crate::store::ShardRow| shard.want.is_some();
         let all = view.shards.iter().filter(wanted).count() >= self.identity.shards as usize;
-        let mine = view.shards.iter().filter(|row| row.want.as_ref() == Some(&self.member.id));
+        let mine = view
+            .shards
+            .iter()
+            .filter(|row| row.want.as_ref() == Some(&self.member.id));
         all && self.process.driven.are_ready(mine.map(|row| row.id))
     }
 
@@ -122,7 +126,9 @@ impl Life {
     fn share_rest(&self) {
         let view = self.cluster.view();
         let live = view.members.iter().filter(|member| !member.state.is_final()).count();
-        self.process.discord.share(u32::try_from(live).unwrap_or(u32::MAX).max(1));
+        self.process
+            .discord
+            .share(u32::try_from(live).unwrap_or(u32::MAX).max(1));
     }
 
     fn perform(&mut self, duty: Duty) {

@@ -37,9 +37,9 @@ use crate::store::{self, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
 use crate::telemetry::http::{self, Pages};
 use crate::telemetry::metrics::Metrics;
+pub use drains::{drained, set_drained};
 use driven::Driven;
 use life::{LAST_SAVE, Life};
-pub use drains::{drained, set_drained};
 pub use state::Overview;
 
 /// A task that was silent for this long makes `/livez` fail.

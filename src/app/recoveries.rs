@@ -102,7 +102,10 @@ impl Keeper {
         };
         let mut row = row(recovery, self.member.id.clone());
         let trace = told(&row, parent.as_deref());
-        row.trace_id = trace.as_deref().and_then(|trace| trace.split('-').nth(1)).map(ToOwned::to_owned);
+        row.trace_id = trace
+            .as_deref()
+            .and_then(|trace| trace.split('-').nth(1))
+            .map(ToOwned::to_owned);
         self.process.overview.recovered(row.clone());
         self.batch.push(row);
     }
@@ -131,7 +134,10 @@ fn told(row: &RecoveryRow, parent: Option<&str>) -> Option<String> {
             ("segue.member.id", row.member.0.as_str().into()),
             ("segue.recovery.trigger", row.trigger.as_str().into()),
             ("segue.recovery.outcome", row.outcome.as_str().into()),
-            ("segue.audio.gap_ms", i64::try_from(row.gap_ms).unwrap_or(i64::MAX).into()),
+            (
+                "segue.audio.gap_ms",
+                i64::try_from(row.gap_ms).unwrap_or(i64::MAX).into(),
+            ),
         ],
         ..Beginning::default()
     });
@@ -165,7 +171,11 @@ fn row(recovery: Recovery, member: MemberId) -> RecoveryRow {
         took_ms: u64::try_from(ended_ms - recovered.began_ms).unwrap_or(0),
         gap_ms: recovered.gap_ms,
         lost_ms: Some(recovered.began_ms),
-        phases: recovered.phases.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect(),
+        phases: recovered
+            .phases
+            .iter()
+            .map(|(name, ms)| ((*name).to_owned(), *ms))
+            .collect(),
         trace_id: None,
     }
 }

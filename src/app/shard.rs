@@ -87,13 +87,21 @@ fn taking(shard: &Shard) -> Open {
     spans::begin(Beginning {
         name: "shard.take",
         parent: claimed.trace.as_deref(),
-        links: claimed.owner_trace.as_deref().map(|trace| (trace, "predecessor")).into_iter().collect(),
+        links: claimed
+            .owner_trace
+            .as_deref()
+            .map(|trace| (trace, "predecessor"))
+            .into_iter()
+            .collect(),
         from_ms: moments.assigned_ms.unwrap_or(moments.claimed_ms),
         attributes: vec![
             ("discord.shard.id", shard.shard.into()),
             ("segue.member.id", shard.member.id.0.as_str().into()),
             ("segue.recovery.cause", claimed.cause.name().into()),
-            ("segue.lease.epoch", i64::try_from(claimed.row.epoch.0).unwrap_or(i64::MAX).into()),
+            (
+                "segue.lease.epoch",
+                i64::try_from(claimed.row.epoch.0).unwrap_or(i64::MAX).into(),
+            ),
         ],
     })
 }
@@ -172,10 +180,7 @@ impl Driving {
                 interactions.spawn(interact::finish_pending(Arc::clone(&guilds), guild, pending));
             }
         }
-        start
-            .process
-            .driven
-            .began(
+        start.process.driven.began(
             start.shard,
             Arc::clone(&guilds),
             claimed.row.epoch,
@@ -290,7 +295,11 @@ impl Driving {
     async fn shard_ready(&mut self, resumed: bool, session: &GatewaySession, ack: oneshot::Sender<()>) {
         if !resumed {
             let saving = async {
-                let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.start.claimed.row.epoch);
+                let (store, id, epoch) = (
+                    &self.start.process.store,
+                    self.start.shard,
+                    self.start.claimed.row.epoch,
+                );
                 while let Err(error) = store
                     .save_session(id, &self.start.member.id, epoch, Some(session), None)
                     .await
@@ -324,7 +333,11 @@ impl Driving {
     async fn node_message(&mut self, message: NodeMessage) {
         match message {
             NodeMessage::Session { node, session_id, ack } => {
-                let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.start.claimed.row.epoch);
+                let (store, id, epoch) = (
+                    &self.start.process.store,
+                    self.start.shard,
+                    self.start.claimed.row.epoch,
+                );
                 if let Err(error) = store
                     .save_node_session(id, &self.start.member.id, epoch, &node, Some(&session_id))
                     .await
@@ -380,7 +393,11 @@ impl Driving {
             }
         }
         if let Some(session) = last.filter(|_| !fenced) {
-            let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.start.claimed.row.epoch);
+            let (store, id, epoch) = (
+                &self.start.process.store,
+                self.start.shard,
+                self.start.claimed.row.epoch,
+            );
             if let Err(error) = store
                 .save_session(id, &self.start.member.id, epoch, Some(&session), None)
                 .await
@@ -407,4 +424,3 @@ fn unprocessed(event: FromShard) {
         FromShard::SessionLost | FromShard::Down { .. } | FromShard::Fatal { .. } => {}
     }
 }
-

@@ -84,8 +84,10 @@ impl Overview {
     pub(super) fn stored(&self, rows: Vec<RecoveryRow>) {
         let mut inner = self.lock();
         let mut all = rows;
-        let known: std::collections::HashSet<_> =
-            all.iter().map(|row| (row.guild, row.at_ms, row.member.clone())).collect();
+        let known: std::collections::HashSet<_> = all
+            .iter()
+            .map(|row| (row.guild, row.at_ms, row.member.clone()))
+            .collect();
         let own = inner.recoveries.iter();
         let unknown = own.filter(|row| !known.contains(&(row.guild, row.at_ms, row.member.clone())));
         all.extend(unknown.cloned());
@@ -157,16 +159,20 @@ fn seen(view: &ClusterView) -> Scan {
 fn cluster(view: &Scan) -> Value {
     let alive = view.members.iter().filter(|member| !member.state.is_final());
     let members = alive.map(|member| {
-        let shards = view.shards.iter().filter(|shard| shard.owner.as_ref() == Some(&member.id));
+        let shards = view
+            .shards
+            .iter()
+            .filter(|shard| shard.owner.as_ref() == Some(&member.id));
         json!({
             "id": member.id, "name": member.name, "state": member.state.name(), "http": member.http,
             "version": member.version, "shards": shards.map(|shard| shard.id).collect::<Vec<_>>(),
             "playing": member.playing.values().sum::<u32>(), "age_ms": view.now_ms - member.renewed_ms,
         })
     });
-    let shards = view.shards.iter().map(
-        |shard| json!({ "id": shard.id, "owner": shard.owner, "want": shard.want, "epoch": shard.epoch.0 }),
-    );
+    let shards = view
+        .shards
+        .iter()
+        .map(|shard| json!({ "id": shard.id, "owner": shard.owner, "want": shard.want, "epoch": shard.epoch.0 }));
     json!({
         "leader": view.leader.holder, "term": view.leader.term,
         "members": members.collect::<Vec<_>>(), "shards": shards.collect::<Vec<_>>(),
@@ -175,7 +181,9 @@ fn cluster(view: &Scan) -> Value {
 
 /// As `segue status --json` gives it, and its phases.
 fn recovery(row: &RecoveryRow) -> Value {
-    let at = jiff::Timestamp::from_millisecond(row.at_ms).unwrap_or_default().to_string();
+    let at = jiff::Timestamp::from_millisecond(row.at_ms)
+        .unwrap_or_default()
+        .to_string();
     let phases: Vec<Value> = row
         .phases
         .iter()

@@ -47,13 +47,19 @@ fn count(number: u64, one: &str, more: &str) -> String {
 fn summary(state: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let members = each(&state["cluster"]["members"]).count() as u64;
-    let all: u64 = each(&state["cluster"]["members"]).map(|member| number(&member["playing"])).sum();
+    let all: u64 = each(&state["cluster"]["members"])
+        .map(|member| number(&member["playing"]))
+        .sum();
     let here = number(&state["guilds"]["playing"]);
     format!(
         "{} here, {all} in all on {}. {}",
         count(here, "guild plays", "guilds play"),
         count(members, "replica", "replicas"),
-        if state["leader"] == true { "This replica leads." } else { "" }
+        if state["leader"] == true {
+            "This replica leads."
+        } else {
+            ""
+        }
     )
 }
 
@@ -67,7 +73,11 @@ fn cluster(cluster: &Value) -> String {
     html.push_str("<th scope=col>Plays<th scope=col>State</thead><tbody>");
     for member in each(&cluster["members"]) {
         let id = &member["id"];
-        let leads = if cluster["leader"] == *id { " <b title=\"leads\">★ leads</b>" } else { "" };
+        let leads = if cluster["leader"] == *id {
+            " <b title=\"leads\">★ leads</b>"
+        } else {
+            ""
+        };
         write!(html, "<tr><th scope=row>{}{leads}", text(&member["name"])).ok();
         for shard in &shards {
             let (class, mark, words) = match (shard["owner"] == *id, shard["want"] == *id) {
@@ -76,7 +86,12 @@ fn cluster(cluster: &Value) -> String {
                 (false, true) => ("takes", "○", "is taking"),
                 (false, false) => ("none", "·", "does not own"),
             };
-            write!(html, "<td class=\"cell {class}\" title=\"{words} shard {}\">{mark}", text(&shard["id"])).ok();
+            write!(
+                html,
+                "<td class=\"cell {class}\" title=\"{words} shard {}\">{mark}",
+                text(&shard["id"])
+            )
+            .ok();
         }
         write!(html, "<td>{}<td>{}", text(&member["playing"]), text(&member["state"])).ok();
     }
@@ -90,7 +105,11 @@ fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
     for one in each(list) {
         let took = one["took_ms"].as_u64().unwrap_or(0);
         let gap = one["gap_ms"].as_u64().unwrap_or(0);
-        let heard = if gap == 0 { "nothing was heard".to_owned() } else { format!("{gap} ms of silence") };
+        let heard = if gap == 0 {
+            "nothing was heard".to_owned()
+        } else {
+            format!("{gap} ms of silence")
+        };
         let key = format!("{}-{}", text(&one["guild"]), text(&one["at"]));
         write!(
             html,
@@ -120,7 +139,11 @@ fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
 
 fn trace(id: &Value, trace_url: Option<&str>) -> String {
     match (id.as_str(), trace_url) {
-        (Some(id), Some(url)) => format!("<a href=\"{}\">{}</a>", escape(&url.replace("{trace_id}", id)), escape(id)),
+        (Some(id), Some(url)) => format!(
+            "<a href=\"{}\">{}</a>",
+            escape(&url.replace("{trace_id}", id)),
+            escape(id)
+        ),
         (Some(_) | None, _) => text(id),
     }
 }

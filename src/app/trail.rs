@@ -51,7 +51,12 @@ impl Trail for Recoveries {
     fn lost(&self, member: &MemberRow, cause: Cause, why: &str, lost_ms: i64) -> Option<String> {
         let root = spans::begin(Beginning {
             name: "member.lost",
-            links: member.trace.as_deref().map(|trace| (trace, "predecessor")).into_iter().collect(),
+            links: member
+                .trace
+                .as_deref()
+                .map(|trace| (trace, "predecessor"))
+                .into_iter()
+                .collect(),
             from_ms: lost_ms,
             attributes: vec![
                 ("segue.member.id", member.id.0.as_str().into()),

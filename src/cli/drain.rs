@@ -9,7 +9,11 @@ use crate::store;
 
 /// Writes it into the store, where every replica looks every two seconds.
 pub(super) async fn perform(args: &DrainArgs, settings: &Settings, out: &Out) -> Result<Exit, Failure> {
-    let known: Vec<&str> = settings.lavalink_nodes.iter().map(|node| node.name.0.as_str()).collect();
+    let known: Vec<&str> = settings
+        .lavalink_nodes
+        .iter()
+        .map(|node| node.name.0.as_str())
+        .collect();
     if !known.is_empty() && !known.contains(&args.node.as_str()) && !args.undo {
         return Err(Failure(format!(
             "there is no node {:?} in SEGUE_LAVALINK_NODES; there are {}",

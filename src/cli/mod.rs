@@ -1,8 +1,8 @@
 //! The command line: reads it, reads the settings, builds the runtime, ends with the right code.
 
 pub mod args;
-pub mod exit;
 mod drain;
+pub mod exit;
 mod health;
 mod release;
 mod status;

@@ -444,8 +444,15 @@ fn a_lease_has_a_name_that_kubernetes_takes_and_a_trace_url_says_where_the_id_st
     }
     for wrong in ["https://tempo.example/", "ftp://x/{trace_id}", "{trace_id}"] {
         let world = World::new().flag("SEGUE_TRACE_URL", wrong);
-        assert!(world.problems()[0].contains("{trace_id}"), "{wrong}: {:?}", world.problems());
+        assert!(
+            world.problems()[0].contains("{trace_id}"),
+            "{wrong}: {:?}",
+            world.problems()
+        );
     }
     let right = World::new().flag("SEGUE_TRACE_URL", "http://jaeger:16686/trace/{trace_id}");
-    assert_eq!(right.settings().trace_url.as_deref(), Some("http://jaeger:16686/trace/{trace_id}"));
+    assert_eq!(
+        right.settings().trace_url.as_deref(),
+        Some("http://jaeger:16686/trace/{trace_id}")
+    );
 }

@@ -104,12 +104,7 @@ pub struct Stagehand {
 
 impl Stagehand {
     /// One that tells `events` what it did.
-    pub fn new(
-        control: Control,
-        actors: Vec<Actor>,
-        gallery: Gallery,
-        events: mpsc::Sender<(Event, Instant)>,
-    ) -> Self {
+    pub fn new(control: Control, actors: Vec<Actor>, gallery: Gallery, events: mpsc::Sender<(Event, Instant)>) -> Self {
         Self {
             control,
             actors: actors.into(),

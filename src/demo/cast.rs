@@ -60,7 +60,9 @@ impl Actor {
                     .wait_for(|life| match life {
                         Life::Up { pid, .. } => *pid != before,
                         Life::GivenUp { .. } => true,
-                        Life::Starting { .. } | Life::Frozen { .. } | Life::Stopping { .. } | Life::Down { .. } => false,
+                        Life::Starting { .. } | Life::Frozen { .. } | Life::Stopping { .. } | Life::Down { .. } => {
+                            false
+                        }
                     })
                     .await?
                     .clone();

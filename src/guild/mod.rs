@@ -433,7 +433,10 @@ impl Guilds {
             Ok(_) => {}
             Err(error) => warn!(%guild, %error, "a failure is not counted"),
         }
-        let row = match store.claim_guild(guild, self.around.shard, self.previous.as_ref(), me).await {
+        let row = match store
+            .claim_guild(guild, self.around.shard, self.previous.as_ref(), me)
+            .await
+        {
             Ok(claim) => claim.ours(),
             Err(error) => {
                 warn!(%guild, %error, "the guild's actor starts again when somebody asks for something");
@@ -454,7 +457,11 @@ impl Guilds {
         if let Some(ready) = ready {
             handle.put(Mail::Signal(ready, None));
         }
-        if let Some(node) = self.around.nodes.iter().find(|known| Some(known.name()) == node.as_ref())
+        if let Some(node) = self
+            .around
+            .nodes
+            .iter()
+            .find(|known| Some(known.name()) == node.as_ref())
             && let Ok(player) = node.player(guild).await
         {
             let event = NodeEvent::Ready { resumed: true, player };

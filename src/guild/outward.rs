@@ -2,9 +2,9 @@
 
 use tracing::{info, warn};
 
-use super::{Recovery, Surroundings};
 use super::actor::{Actor, Done};
 use super::metering;
+use super::{Recovery, Surroundings};
 use crate::gateway::{self, VoiceRequest};
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::signal::Signal;

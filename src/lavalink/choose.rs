@@ -23,7 +23,9 @@ pub fn choose(
     match best {
         // There is nowhere else to go.
         Some((.., load)) if load.draining && stays => current.cloned(),
-        best => best.map(|(name, ..)| name.clone()).or_else(|| current.filter(|_| stays).cloned()),
+        best => best
+            .map(|(name, ..)| name.clone())
+            .or_else(|| current.filter(|_| stays).cloned()),
     }
 }
 

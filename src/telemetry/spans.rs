@@ -101,9 +101,9 @@ pub fn begin(beginning: Beginning<'_>) -> Open {
         .with_start_time(at(from_ms))
         .with_links(links.collect())
         .with_attributes(attributes.into_iter().map(|(key, fact)| KeyValue::new(key, fact)));
-    let around = parent.and_then(context_of).map_or_else(Context::new, |parent| {
-        Context::new().with_remote_span_context(parent)
-    });
+    let around = parent
+        .and_then(context_of)
+        .map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
     Open(tracer.build_with_context(builder, &around))
 }
 
@@ -159,7 +159,12 @@ mod tests {
 
     #[test]
     fn a_traceparent_that_is_none_is_no_parent() {
-        for damaged in ["", "00-0-0-00", "00-00000000000000000000000000000000-0000000000000000-01", "x"] {
+        for damaged in [
+            "",
+            "00-0-0-00",
+            "00-00000000000000000000000000000000-0000000000000000-01",
+            "x",
+        ] {
             assert!(context_of(damaged).is_none(), "{damaged}");
         }
         assert!(context_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").is_some());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use segue::model::ids::{MemberId, Rev};
 use segue::model::record::{Head, VoiceCredentials, VoiceRecord};
-use segue::store::{self, GuildWrite, MemberRow, MemberState, Origin, SharedStore};
+use segue::store::{self, GuildWrite, MemberRow, MemberState, SharedStore};
 use serde_json::{Value, json};
 
 use super::Line;
@@ -232,7 +232,10 @@ async fn everybody_played(world: &World, setup: &Setup, back: &[Place]) {
         .snapshot
         .head;
     let seed = MemberId("seed".to_owned());
-    store.join(member(&seed)).await.unwrap();
+    store
+        .join(MemberRow::new(seed.clone(), "seed".to_owned()))
+        .await
+        .unwrap();
     for place in &back[1..] {
         copy(&store, &seed, &played, place).await;
     }
@@ -241,7 +244,7 @@ async fn everybody_played(world: &World, setup: &Setup, back: &[Place]) {
 
 async fn copy(store: &SharedStore, seed: &MemberId, played: &Head, place: &Place) {
     let id = place.guild.parse().unwrap();
-    let row = store.claim_guild(id, 0, None, seed).await.unwrap().unwrap();
+    let row = store.claim_guild(id, 0, None, seed).await.unwrap().ours().unwrap();
     let channel = place.voice.parse().unwrap();
     let head = Head {
         voice: played.voice.clone().map(|voice| VoiceRecord {
@@ -266,20 +269,4 @@ async fn copy(store: &SharedStore, seed: &MemberId, played: &Head, place: &Place
         lists: Some(row.snapshot.lists),
     };
     assert_eq!(store.write_guild(&write).await.unwrap(), store::Written::Done);
-}
-
-fn member(id: &MemberId) -> MemberRow {
-    MemberRow {
-        id: id.clone(),
-        name: "seed".to_owned(),
-        state: MemberState::Live,
-        origin: Origin::default(),
-        http: None,
-        peer: None,
-        seq: 1,
-        renewed_ms: 0,
-        schema: segue::model::record::SCHEMA,
-        shard_seq: std::collections::BTreeMap::new(),
-        why: None,
-    }
 }

@@ -46,7 +46,12 @@ impl Allot {
         if live.is_empty() || self.assigning {
             return None;
         }
-        if seen.scan.shards.iter().all(|row| row.session.is_none() && row.owner.is_none()) {
+        if seen
+            .scan
+            .shards
+            .iter()
+            .all(|row| row.session.is_none() && row.owner.is_none())
+        {
             self.cold_ms = Some(now);
         }
         // Replicas of a first start come one after the other: whoever was the first gives away what nobody listens to yet.

@@ -275,10 +275,7 @@ fn a_node_that_dies_is_left_for_another_one_and_hushed_when_it_comes_back() {
     scene.answered();
     assert_eq!(outcome(&scene), Some(Outcome::Restored));
     scene.resumed("One", 12_000, false);
-    assert_eq!(
-        scene.effects,
-        [Effect::Call(Call::Destroy { node: node("a") })]
-    );
+    assert_eq!(scene.effects, [Effect::Call(Call::Destroy { node: node("a") })]);
 }
 
 #[test]
@@ -312,7 +309,11 @@ fn a_node_that_is_emptied_stops_only_after_the_other_was_told_to_start() {
             _ => None,
         })
         .collect();
-    assert_eq!(calls, [("b".to_owned(), Some(19_670)), ("a".to_owned(), None)], "heard, not counted by the node");
+    assert_eq!(
+        calls,
+        [("b".to_owned(), Some(19_670)), ("a".to_owned(), None)],
+        "heard, not counted by the node"
+    );
     scene.answered();
     assert_eq!(scene.player.node(), Some(&node("b")));
     scene.step(Input::LeaveNode);

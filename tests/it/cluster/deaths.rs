@@ -25,7 +25,10 @@ async fn a_killed_replicas_guilds_are_carried_on_by_the_others() {
     let of_it: Vec<_> = told.iter().filter(|one| one["trigger"] == "crash").collect();
     assert!(of_it.len() >= lost.len(), "{told:#?}");
     assert!(of_it.iter().all(|one| one["outcome"] == "carried_on"), "{told:#?}");
-    assert!(of_it.iter().all(|one| one["phases"][0]["name"] == "detect"), "{told:#?}");
+    assert!(
+        of_it.iter().all(|one| one["phases"][0]["name"] == "detect"),
+        "{told:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +79,10 @@ async fn a_frozen_replica_is_replaced_by_time_out_and_changes_nothing_when_it_wa
     let victim = ["a", "b", "c"].into_iter().find(|name| *name != leader).unwrap();
     let lost = team.owners().await[victim].clone();
     team.world
-        .post("/faults", serde_json::json!({ "kind": "note", "text": "freeze", "excuse": lost }))
+        .post(
+            "/faults",
+            serde_json::json!({ "kind": "note", "text": "freeze", "excuse": lost }),
+        )
         .await;
     let frozen = team.take(victim);
     frozen.freeze();

@@ -8,7 +8,10 @@ use super::team::{SHARDS, Team};
 async fn replicas_share_the_shards_evenly_and_one_leads() {
     let team = Team::playing(3, 6).await;
     let owners = team.owners().await;
-    assert!(owners.values().all(|shards| shards.len() == SHARDS as usize / 3), "{owners:?}");
+    assert!(
+        owners.values().all(|shards| shards.len() == SHARDS as usize / 3),
+        "{owners:?}"
+    );
     let leader = team.leader().await;
     let leading: Vec<_> = {
         let mut names = Vec::new();
@@ -52,7 +55,8 @@ async fn a_replica_that_is_asked_to_leave_gives_its_shards_away_and_every_comman
     team.assert_unheard().await;
     let told = team.recoveries(4).await;
     assert!(
-        told.iter().all(|one| one["trigger"] == "drain" && one["outcome"] == "carried_on"),
+        told.iter()
+            .all(|one| one["trigger"] == "drain" && one["outcome"] == "carried_on"),
         "{told:#?}"
     );
 }

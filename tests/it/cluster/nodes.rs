@@ -10,7 +10,11 @@ async fn on_node(team: &Team, node: &str) -> Vec<String> {
     let mut found = Vec::new();
     for guild in &team.guilds {
         let audio = team.world.audio(guild).await;
-        let now = audio["segments"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+        let now = audio["segments"]
+            .as_array()
+            .and_then(|all| all.last())
+            .cloned()
+            .unwrap_or_default();
         if now["node"] == node && now["to_ms"].is_null() {
             found.push(guild.clone());
         }
@@ -22,13 +26,18 @@ async fn on_node(team: &Team, node: &str) -> Vec<String> {
 async fn a_killed_nodes_guilds_go_on_elsewhere_where_they_were() {
     let team = Team::playing(3, 12).await;
     let lost = on_node(&team, "a").await;
-    assert!(!lost.is_empty() && lost.len() < team.guilds.len(), "both nodes play: {lost:?}");
+    assert!(
+        !lost.is_empty() && lost.len() < team.guilds.len(),
+        "both nodes play: {lost:?}"
+    );
     team.world.fault(json!({ "kind": "kill_node", "node": "a" })).await;
     for guild in &lost {
         let gap = eventually("it is heard from b", || async {
             let audio = team.world.audio(guild).await;
             let segments = audio["segments"].as_array().cloned().unwrap_or_default();
-            let moved = segments.last().is_some_and(|now| now["node"] == "b" && now["to_ms"].is_null());
+            let moved = segments
+                .last()
+                .is_some_and(|now| now["node"] == "b" && now["to_ms"].is_null());
             if moved { Ok(segments) } else { Err(audio) }
         })
         .await;
@@ -39,7 +48,11 @@ async fn a_killed_nodes_guilds_go_on_elsewhere_where_they_were() {
     }
     let untouched: Vec<_> = team.guilds.iter().filter(|guild| !lost.contains(guild)).collect();
     for guild in untouched {
-        assert_eq!(team.world.gaps(guild).await, Vec::<Value>::new(), "{guild} was on b all the time");
+        assert_eq!(
+            team.world.gaps(guild).await,
+            Vec::<Value>::new(),
+            "{guild} was on b all the time"
+        );
     }
     team.world.assert_no_violations().await;
 }

@@ -20,7 +20,9 @@ fn by_kubernetes(setup: Setup, api: &KubeApi) -> Setup {
 async fn epochs(team: &Team) -> Vec<Value> {
     let view = team.view().await;
     let shards = view["shards"].as_array().unwrap().iter();
-    shards.map(|shard| json!([shard["id"], shard["owner"], shard["epoch"]])).collect()
+    shards
+        .map(|shard| json!([shard["id"], shard["owner"], shard["epoch"]]))
+        .collect()
 }
 
 /// Music plays, nobody lost anything, and a command is confirmed.
@@ -124,13 +126,18 @@ async fn a_member_that_alone_loses_the_store_is_replaced_and_joins_again() {
     c.logged("joining again").await;
     team.bots.insert("c".to_owned(), c);
     team.settled().await;
-    assert_eq!(team.owners().await.values().map(Vec::len).sum::<usize>(), SHARDS as usize);
+    assert_eq!(
+        team.owners().await.values().map(Vec::len).sum::<usize>(),
+        SHARDS as usize
+    );
     team.assert_unheard().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubernetes_api_that_is_gone_moves_nobody_and_a_leader_is_found_when_it_is_back() {
-    let Some(set) = crate::mongod::shared().await else { return };
+    let Some(set) = crate::mongod::shared().await else {
+        return;
+    };
     let (uri, mut api) = (set.uri("kubernetes_gone"), KubeApi::start().await);
     let team = Team::on(3, 6, |world| by_kubernetes(Setup::store(world, uri), &api)).await;
     let before = epochs(&team).await;
@@ -164,7 +171,70 @@ async fn a_discord_that_drops_every_connection_moves_nobody() {
     let team = Team::playing(3, 6).await;
     let before = epochs(&team).await;
     for shard in 0..SHARDS {
-        team.world.fault(json!({ "kind": "drop_gateway", "shard": shard })).await;
+        team.world
+            .fault(json!({ "kind": "drop_gateway", "shard": shard }))
+            .await;
     }
     assert_unchanged(&team, &before).await;
+}
+
+/// A library that tells a process the wall clock wrong by an hour, and every other clock right.
+const WRONG_CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (result == 0 && clock == CLOCK_REALTIME) now->tv_sec += 3600;
+    return result;
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_an_hour_wrong_on_one_member_fences_nobody_and_hides_no_death() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("clock.c"), folder.path().join("clock.so"));
+    std::fs::write(&source, WRONG_CLOCK).unwrap();
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return crate::skip::skip("a wrong clock: no C compiler");
+    }
+    let mut team = Team::playing(2, 6).await;
+    team.setup = team.setup.named("c").set("LD_PRELOAD", library.to_str().unwrap());
+    team.start("c").await;
+    drop(team.take("b").kill().await);
+    team.settled().await;
+    assert!(
+        !team.owners().await["c"].is_empty(),
+        "the one with the wrong clock owns shards"
+    );
+    let before = epochs(&team).await;
+    // Longer than the member time-out.
+    let mut renewals = std::collections::BTreeSet::new();
+    crate::harness::within(Duration::from_secs(30), "twelve seconds of renewals", || {
+        let told = team.view();
+        renewals.insert(tokio::time::Instant::now());
+        let passed = *renewals.last().unwrap() - *renewals.first().unwrap();
+        async move {
+            let view = told.await;
+            if passed >= Duration::from_secs(12) {
+                Ok(())
+            } else {
+                Err(view)
+            }
+        }
+    })
+    .await;
+    assert_eq!(epochs(&team).await, before, "nobody was fenced for a clock");
+    let leader = team.leader().await;
+    let other = if leader == "a" { "c" } else { "a" };
+    drop(team.take(other).kill().await);
+    team.settled().await;
+    team.assert_unheard().await;
 }

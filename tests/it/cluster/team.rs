@@ -57,7 +57,10 @@ impl Team {
         }
         team.even().await;
         let begin = team.guilds.iter().map(|guild| team.world.play(guild, "Base"));
-        futures_util::stream::iter(begin).buffer_unordered(6).collect::<Vec<()>>().await;
+        futures_util::stream::iter(begin)
+            .buffer_unordered(6)
+            .collect::<Vec<()>>()
+            .await;
         // Past a renewal of everybody, so that what rides on it is current.
         team.world.heard_for(&team.guilds[0], 2_500).await;
         team.before = team.world.counters().await;
@@ -97,7 +100,9 @@ impl Team {
             let view = self.view().await;
             let leads = |member: &&Value| member["id"] == view["leader"];
             let leader = view["members"].as_array().into_iter().flatten().find(leads);
-            leader.map(|member| member["name"].as_str().unwrap().to_owned()).ok_or(view)
+            leader
+                .map(|member| member["name"].as_str().unwrap().to_owned())
+                .ok_or(view)
         })
         .await
     }
@@ -112,7 +117,11 @@ impl Team {
         let share = SHARDS as usize / self.bots.len();
         eventually("the shards are shared evenly", || async {
             let owners = self.owners().await;
-            if self.bots.keys().all(|name| owners.get(name).is_some_and(|shards| shards.len() >= share)) {
+            if self
+                .bots
+                .keys()
+                .all(|name| owners.get(name).is_some_and(|shards| shards.len() >= share))
+            {
                 Ok(())
             } else {
                 Err(owners)
@@ -127,9 +136,22 @@ impl Team {
             let (view, world) = (self.view().await, self.world.world().await);
             let names: Vec<&String> = self.bots.keys().collect();
             let owned = owners(&view);
-            let all: usize = owned.iter().filter(|(name, _)| names.contains(name)).map(|(_, shards)| shards.len()).sum();
-            let still = view["shards"].as_array().into_iter().flatten().all(|shard| shard["owner"] == shard["want"]);
-            let ready = world["shards"].as_array().unwrap().iter().filter(|shard| shard["ready"] == true).count();
+            let all: usize = owned
+                .iter()
+                .filter(|(name, _)| names.contains(name))
+                .map(|(_, shards)| shards.len())
+                .sum();
+            let still = view["shards"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .all(|shard| shard["owner"] == shard["want"]);
+            let ready = world["shards"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|shard| shard["ready"] == true)
+                .count();
             if all == SHARDS as usize && still && ready == SHARDS as usize {
                 Ok(())
             } else {
@@ -144,7 +166,12 @@ impl Team {
         let world = self.world.world().await;
         let guilds = world["guilds"].as_array().unwrap().iter();
         guilds
-            .map(|guild| (guild["shard"].as_u64().unwrap(), guild["id"].as_str().unwrap().to_owned()))
+            .map(|guild| {
+                (
+                    guild["shard"].as_u64().unwrap(),
+                    guild["id"].as_str().unwrap().to_owned(),
+                )
+            })
             .collect()
     }
 
@@ -187,7 +214,11 @@ fn owners(view: &Value) -> BTreeMap<String, Vec<u64>> {
     let members = view["members"].as_array().into_iter().flatten();
     members
         .map(|member| {
-            let shards = member["shards"].as_array().into_iter().flatten().filter_map(Value::as_u64);
+            let shards = member["shards"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_u64);
             (member["name"].as_str().unwrap().to_owned(), shards.collect())
         })
         .collect()

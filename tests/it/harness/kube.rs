@@ -79,7 +79,10 @@ impl KubeApi {
             .route(leases, get(list).post(create))
             .route(&format!("{leases}/{{name}}"), get(read).put(replace).delete(remove))
             .route("/api/v1/namespaces/{namespace}/pods", get(pods))
-            .route("/api/v1/namespaces/{namespace}/pods/{name}", get(|| async { missing("pods") }))
+            .route(
+                "/api/v1/namespaces/{namespace}/pods/{name}",
+                get(|| async { missing("pods") }),
+            )
             .with_state(Arc::clone(&self.objects));
         self.serving.spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -178,6 +181,7 @@ async fn pods(State(objects): State<Shared>, Query(asked): Query<BTreeMap<String
         std::future::pending::<()>().await;
     }
     let version = objects.lock().unwrap().version.max(1).to_string();
-    let body = json!({ "kind": "PodList", "apiVersion": "v1", "items": [], "metadata": { "resourceVersion": version } });
+    let body =
+        json!({ "kind": "PodList", "apiVersion": "v1", "items": [], "metadata": { "resourceVersion": version } });
     Json(body).into_response()
 }
