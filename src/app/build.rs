@@ -23,7 +23,7 @@ pub(super) fn spec(start: &Shard) -> ShardSpec {
         ..session
     });
     ShardSpec {
-        shard: ShardId::new(start.shard, start.identity.shards),
+        shard: ShardId::new(start.number, start.identity.shards),
         token: start.process.settings.discord_token.clone(),
         intents: gateway::INTENTS,
         gateway_url: Some(start.identity.gateway_url.clone()),
@@ -42,7 +42,7 @@ pub(super) fn nodes(
     let identity = lavalink::Identity {
         user: start.identity.user,
         member: start.member.id.clone(),
-        shard: ShardId::new(start.shard, start.identity.shards),
+        shard: ShardId::new(start.number, start.identity.shards),
     };
     let (mut nodes, mut tasks) = (Vec::new(), Vec::new());
     for config in start.process.nodes.iter() {
@@ -73,7 +73,7 @@ pub(super) fn surroundings(start: &Shard, gateway: ShardHandle, nodes: Arc<[Node
     let settings = &start.process.settings;
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     Surroundings {
-        shard: start.shard,
+        shard: start.number,
         member: start.member.id.clone(),
         permit: start.member.permit.clone(),
         store: Arc::clone(&start.process.store),

@@ -140,7 +140,7 @@ impl Life {
                     process: Arc::clone(&self.process),
                     member: self.member.clone(),
                     identity: self.identity.clone(),
-                    shard: number,
+                    number,
                     claimed: *claimed,
                     recoveries: self.recoveries.clone(),
                     queue: Arc::clone(&self.queue),

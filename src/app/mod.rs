@@ -14,6 +14,7 @@ mod recoveries;
 mod shard;
 mod state;
 mod status;
+mod taking;
 mod tickets;
 mod trail;
 

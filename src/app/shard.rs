@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::identity::Identity;
+use super::taking::{Taking, part, taking};
 use super::{Process, RunError, build, metering, retry};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Claimed, Member};
@@ -24,7 +25,7 @@ use crate::model::ids::NodeName;
 use crate::model::signal::Signal;
 use crate::player::{Before, Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
-use crate::telemetry::spans::{self, Beginning, Open};
+use crate::telemetry::spans::Open;
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
@@ -44,7 +45,7 @@ pub(super) struct Shard {
     pub(super) process: Arc<Process>,
     pub(super) member: Member,
     pub(super) identity: Identity,
-    pub(super) shard: u32,
+    pub(super) number: u32,
     pub(super) claimed: Claimed,
     pub(super) recoveries: mpsc::Sender<Recovery>,
     pub(super) queue: SharedQueue,
@@ -56,12 +57,12 @@ pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), Run
     let (store, claimed) = (&shard.process.store, &shard.claimed);
     let taking = taking(&shard);
     let began_ms = wall_ms();
-    let sealing = || store.seal(shard.shard, claimed.previous.as_ref(), &shard.member.id);
+    let sealing = || store.seal(shard.number, claimed.previous.as_ref(), &shard.member.id);
     let Some(sealed) = retry("take the shard's guilds", &stop, sealing).await? else {
         return Ok(());
     };
     info!(
-        shard = shard.shard,
+        shard = shard.number,
         epoch = claimed.row.epoch.0,
         cause = claimed.cause.name(),
         active = sealed.active.len(),
@@ -80,42 +81,6 @@ pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), Run
     Box::pin(Driving::begin(shard, sealed, taking).drive(stop)).await
 }
 
-/// The span of taking a shard, until it is connected.
-fn taking(shard: &Shard) -> Open {
-    let claimed = &shard.claimed;
-    let moments = claimed.moments;
-    spans::begin(Beginning {
-        name: "shard.take",
-        parent: claimed.trace.as_deref(),
-        links: claimed
-            .owner_trace
-            .as_deref()
-            .map(|trace| (trace, "predecessor"))
-            .into_iter()
-            .collect(),
-        from_ms: moments.assigned_ms.unwrap_or(moments.claimed_ms),
-        attributes: vec![
-            ("discord.shard.id", shard.shard.into()),
-            ("segue.member.id", shard.member.id.0.as_str().into()),
-            ("segue.recovery.cause", claimed.cause.name().into()),
-            (
-                "segue.lease.epoch",
-                i64::try_from(claimed.row.epoch.0).unwrap_or(i64::MAX).into(),
-            ),
-        ],
-    })
-}
-
-/// A part of it.
-fn part(taking: &Open, name: &'static str, from_ms: i64) -> Open {
-    spans::begin(Beginning {
-        name,
-        parent: taking.traceparent().as_deref(),
-        from_ms,
-        ..Beginning::default()
-    })
-}
-
 struct Driving {
     start: Shard,
     /// Open until the gateway session is there.
@@ -132,10 +97,23 @@ struct Driving {
     interactions: JoinSet<()>,
 }
 
-/// What of taking a shard is under way.
-struct Taking {
-    whole: Open,
-    gateway: Open,
+/// Under what circumstances the guilds of a shard are loaded.
+fn loaded(claimed: &Claimed) -> Loaded {
+    let moments = claimed.moments;
+    Loaded {
+        trigger: if claimed.left {
+            Trigger::Handover
+        } else {
+            Trigger::Crash
+        },
+        alive_until_ms: claimed.alive_until_ms,
+        began_ms: moments.lost_ms.unwrap_or(moments.claimed_ms),
+        before: Before {
+            detected_ms: moments.fenced_ms,
+            fenced_ms: None,
+            claimed_ms: Some(wall_ms()),
+        },
+    }
 }
 
 impl Driving {
@@ -156,22 +134,7 @@ impl Driving {
         let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
-        let trigger = if claimed.left {
-            Trigger::Handover
-        } else {
-            Trigger::Crash
-        };
-        let moments = claimed.moments;
-        let loaded = Loaded {
-            trigger,
-            alive_until_ms: claimed.alive_until_ms,
-            began_ms: moments.lost_ms.unwrap_or(moments.claimed_ms),
-            before: Before {
-                detected_ms: moments.fenced_ms,
-                fenced_ms: None,
-                claimed_ms: Some(wall_ms()),
-            },
-        };
+        let loaded = loaded(claimed);
         let mut interactions = JoinSet::new();
         for row in sealed.active {
             let (guild, pending) = (row.id, row.snapshot.head.pending.clone());
@@ -181,7 +144,7 @@ impl Driving {
             }
         }
         start.process.driven.began(
-            start.shard,
+            start.number,
             Arc::clone(&guilds),
             claimed.row.epoch,
             whole.traceparent().or_else(|| claimed.trace.clone()),
@@ -190,10 +153,7 @@ impl Driving {
         let resuming = start.process.nodes.iter();
         let resuming = resuming.map(|node| (node.name.clone(), part(&whole, "lavalink.resume", now_ms)));
         let resuming = resuming.collect();
-        let taking = Some(Taking {
-            gateway: part(&whole, "gateway.resume", now_ms),
-            whole,
-        });
+        let taking = Some(Taking::begin(whole, now_ms));
         // Only now, so that no event finds its guild missing.
         let mut gateway = JoinSet::new();
         gateway.spawn(shard_task);
@@ -222,14 +182,14 @@ impl Driving {
             .start
             .process
             .heartbeats
-            .watch(format!("shard {}", self.start.shard), super::STUCK);
+            .watch(format!("shard {}", self.start.number), super::STUCK);
         let mut beats = interval(BEAT);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = beats.tick() => {
                     heartbeat.touch();
-                    metering::shard(&self.start.process.metrics, self.start.shard, &guilds.around().gateway);
+                    metering::shard(&self.start.process.metrics, self.start.number, &guilds.around().gateway);
                 }
                 Some(event) = self.from_shard.recv() => {
                     if let Some(error) = self.shard_event(event).await {
@@ -274,7 +234,7 @@ impl Driving {
                 }
             }
             FromShard::SessionLost => {
-                let (id, epoch) = (self.start.shard, self.start.claimed.row.epoch);
+                let (id, epoch) = (self.start.number, self.start.claimed.row.epoch);
                 if let Err(error) = self
                     .start
                     .process
@@ -285,7 +245,7 @@ impl Driving {
                     warn!(%error, "cannot forget a lost session");
                 }
             }
-            FromShard::Down { code } => debug!(shard = self.start.shard, ?code, "the gateway connection is gone"),
+            FromShard::Down { code } => debug!(shard = self.start.number, ?code, "the gateway connection is gone"),
             FromShard::Fatal { code: 4004 } => return Some(RunError::TokenRefused),
             FromShard::Fatal { code } => return Some(RunError::GatewayRefused(code)),
         }
@@ -297,7 +257,7 @@ impl Driving {
             let saving = async {
                 let (store, id, epoch) = (
                     &self.start.process.store,
-                    self.start.shard,
+                    self.start.number,
                     self.start.claimed.row.epoch,
                 );
                 while let Err(error) = store
@@ -309,21 +269,19 @@ impl Driving {
                 }
             };
             if timeout(STORE_SESSION, saving).await.is_err() {
-                warn!(shard = self.start.shard, "going on with a session that is not stored");
+                warn!(shard = self.start.number, "going on with a session that is not stored");
             }
         }
-        if let Some(Taking { whole, mut gateway }) = self.taking.take() {
-            gateway.fact("discord.gateway.session.resumed", resumed);
-            gateway.end(wall_ms());
-            whole.end(wall_ms());
+        if let Some(taking) = self.taking.take() {
+            taking.connected(resumed);
         }
-        info!(shard = self.start.shard, resumed, "the gateway session is ready");
+        info!(shard = self.start.number, resumed, "the gateway session is ready");
         let _ = ack.send(());
         self.guilds.broadcast(&Signal::ShardReady {
             resumed,
             session_id: session.id.clone(),
         });
-        self.start.process.driven.ready(self.start.shard);
+        self.start.process.driven.ready(self.start.number);
         if !resumed {
             // The sequence numbers of the session before must not be taken for this one's.
             self.start.cluster.renew_now();
@@ -335,7 +293,7 @@ impl Driving {
             NodeMessage::Session { node, session_id, ack } => {
                 let (store, id, epoch) = (
                     &self.start.process.store,
-                    self.start.shard,
+                    self.start.number,
                     self.start.claimed.row.epoch,
                 );
                 if let Err(error) = store
@@ -355,7 +313,7 @@ impl Driving {
                     resuming.fact("lavalink.session.resumed", resumed);
                     resuming.end(wall_ms());
                 }
-                info!(shard = self.start.shard, %node, ?state, "a Lavalink session changed");
+                info!(shard = self.start.number, %node, ?state, "a Lavalink session changed");
                 metering::node_state(&self.start.process.metrics, &node, state);
                 self.guilds.nodes_changed();
             }
@@ -378,7 +336,7 @@ impl Driving {
                 self.interactions.shutdown().await;
             }
             if timeout(LAST_SAVES, guilds.stop()).await.is_err() {
-                warn!(shard = self.start.shard, "not everything could be saved in time");
+                warn!(shard = self.start.number, "not everything could be saved in time");
             }
         }
         self.gateway_stop.cancel();
@@ -395,7 +353,7 @@ impl Driving {
         if let Some(session) = last.filter(|_| !fenced) {
             let (store, id, epoch) = (
                 &self.start.process.store,
-                self.start.shard,
+                self.start.number,
                 self.start.claimed.row.epoch,
             );
             if let Err(error) = store
@@ -412,7 +370,7 @@ impl Driving {
                 Some(_) = self.from_nodes.recv() => {}
             }
         }
-        self.start.process.driven.ended(self.start.shard);
+        self.start.process.driven.ended(self.start.number);
     }
 }
 

@@ -122,7 +122,7 @@ impl Overview {
             own.push(json!({ "id": id, "epoch": driving.epoch.0, "state": state }));
             for node in around.nodes.iter() {
                 let entry = nodes.entry(node.name().to_string()).or_default();
-                entry.0 = node.state().name().to_owned();
+                node.state().name().clone_into(&mut entry.0);
                 entry.1 = node.load().players;
             }
         }

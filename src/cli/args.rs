@@ -101,7 +101,7 @@ impl SimArgs {
 /// `segue drain`.
 #[derive(Clone, Debug, Args)]
 pub struct DrainArgs {
-    /// The node's name in SEGUE_LAVALINK_NODES
+    /// The node's name in `SEGUE_LAVALINK_NODES`
     pub node: String,
     /// It may be used again
     #[arg(long)]

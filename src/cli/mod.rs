@@ -131,7 +131,7 @@ fn settings(flags: &Flags, need: Need, out: &Out) -> Option<Settings> {
 }
 
 async fn doctor(settings: &Settings, out: &Out) -> Result<Exit, Failure> {
-    let report = doctor::examine(settings)
+    let report = Box::pin(doctor::examine(settings))
         .await
         .map_err(|error| Failure(error.to_string()))?;
     out.line(&report);

@@ -23,7 +23,7 @@ pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exi
         tracing::warn!("{warning}");
     }
     let stop = Stop::default();
-    let ended = until_signal(app::run(settings, metrics, stop.clone()), &stop).await;
+    let ended = Box::pin(until_signal(app::run(settings, metrics, stop.clone()), &stop)).await;
     if !telemetry.flush().await {
         tracing::warn!("the last traces could not be sent");
     }

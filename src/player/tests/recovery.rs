@@ -300,15 +300,17 @@ fn a_node_that_is_emptied_stops_only_after_the_other_was_told_to_start() {
     scene.now += 20_000;
     scene.best = Some(node("b"));
     scene.step(Input::LeaveNode);
-    let calls: Vec<_> = scene
-        .effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Call(Call::Update { node, patch, .. }) => Some((node.0.clone(), patch.position_ms)),
-            Effect::Call(Call::Destroy { node }) => Some((node.0.clone(), None)),
-            _ => None,
-        })
-        .collect();
+    let call = |effect: &Effect| {
+        if let Effect::Call(call) = effect {
+            Some(match call {
+                Call::Update { node, patch, .. } => (node.0.clone(), patch.position_ms),
+                Call::Destroy { node } => (node.0.clone(), None),
+            })
+        } else {
+            None
+        }
+    };
+    let calls: Vec<_> = scene.effects.iter().filter_map(call).collect();
     assert_eq!(
         calls,
         [("b".to_owned(), Some(19_670)), ("a".to_owned(), None)],
