@@ -1,6 +1,7 @@
 //! A simulated world, a bot as a real process in it, and verbs for what people and machines do.
 
 mod bot;
+pub(crate) mod lease_api;
 mod wait;
 mod world;
 
