@@ -22,8 +22,8 @@ use super::timing;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
 
-/// Says what the leader knows of the store ([`Word`]).
-const STORE: &str = "segue/store";
+/// The annotation that says what the leader knows of the store ([`Word`]): `down`, `up`, or it is not there.
+pub const STORE: &str = "segue/store";
 /// One call to the API server.
 const OPERATION: Duration = Duration::from_millis(timing::OPERATION.unsigned_abs());
 /// Without an API server to be found at all, the settings are read again after this.
@@ -119,6 +119,7 @@ impl Elector {
             let until_ms = self.round().await;
             let wait = (until_ms - self.clock.now_ms()).clamp(1, timing::LEASE_RETRY);
             tokio::select! {
+                biased;
                 () = sleep(Duration::from_millis(wait.unsigned_abs())) => {}
                 order = self.orders.recv() => match order {
                     Some(order) => self.obey(order).await,
@@ -350,6 +351,3 @@ fn word(lease: &Lease) -> Option<Word> {
 fn micro_now() -> MicroTime {
     MicroTime(jiff::Timestamp::from_millisecond(wall_ms()).unwrap_or_default())
 }
-
-#[cfg(test)]
-mod tests;

@@ -44,6 +44,8 @@ pub const LEADER_CUT_OFF: i64 = 10_000;
 pub const ABSTAIN: i64 = 30_000;
 /// Others "reach the store" when one of them renewed at most this long ago.
 pub const OTHERS_FRESH: i64 = 3_000;
+/// They must have been seen to reach it for so long: after an outage not all come back in the same moment.
+pub const OTHERS_SURE: i64 = 3_500;
 /// A draining member waits this long for a leader to move its shards.
 pub const DRAIN_PATIENCE: i64 = 3_000;
 /// A member that leads nothing looks at the store at least this often.

@@ -10,12 +10,8 @@ use crate::model::ids::MemberId;
 
 /// How many members stand in for a leader that is proven dead: the oldest ones.
 const DEPUTIES: usize = 2;
-/// How often others are asked whether they reach the store.
-const ASK: i64 = 1_000;
 /// Before a member asks others, the store must have been silent for this long.
-const ASK_AFTER: i64 = 4_000;
-/// Answers that are remembered.
-const ANSWERS: usize = 64;
+const ASK_AFTER: i64 = 2_000;
 
 impl Coordinator {
     pub(super) fn begin_leading(&mut self, now: i64, effects: &mut Vec<Effect>) {
@@ -186,43 +182,40 @@ impl Coordinator {
         }
     }
 
-    /// While the store does not answer: do others reach it?
+    /// While the store does not answer: do others reach it? What they say has no authority: it can only make a member step
+    /// aside that may not act any more, or a leader that can do nothing.
     pub(super) fn mind_the_others(&mut self, now: i64, effects: &mut Vec<Effect>) {
         if !self.pace.has_failed_for(ASK_AFTER, now) {
-            self.others_ms.clear();
+            self.others.forget();
             return;
         }
-        if now - self.asked_others_ms >= ASK {
-            self.asked_others_ms = now;
+        if self.others.ask(now) {
             effects.push(Effect::AskOthers);
         }
-        let by_lease = self
+        if self
             .lease
             .as_ref()
-            .is_some_and(|lease| witness::others_reach_the_store(lease, now));
-        if self.pace.is_paused(now) && by_lease {
-            self.end(Ended::Fenced, effects);
+            .is_some_and(|lease| witness::others_reach_the_store(lease, now))
+        {
+            self.others.reach_it(now);
         }
-    }
-
-    /// A member says that it renewed lately. What a peer says has no authority: it can only make this member, which may
-    /// not act any more, step aside.
-    pub(super) fn other_renews(&mut self, member: MemberId, age_ms: i64, now: i64, effects: &mut Vec<Effect>) {
-        if age_ms > timing::OTHERS_FRESH || !self.pace.has_failed_for(ASK_AFTER, now) {
+        if !self.others.are_sure(now) {
             return;
         }
-        self.others_ms
-            .retain(|(id, at)| *id != member && now - at <= timing::OTHERS_FRESH);
-        self.others_ms.truncate(ANSWERS - 1);
-        self.others_ms.push((member, now));
         if self.pace.is_paused(now) {
             self.end(Ended::Fenced, effects);
             return;
         }
         let others = self.seen.as_ref().map_or(0, |seen| seen.others(&self.start.me).count());
-        let enough = self.others_ms.len() >= others.clamp(1, 2);
+        let enough = self.others.count(now) >= others.clamp(1, 2);
         if enough && self.pace.has_failed_for(timing::LEADER_CUT_OFF, now) {
             self.step_aside(now, effects);
+        }
+    }
+
+    pub(super) fn other_renews(&mut self, member: MemberId, age_ms: i64, now: i64) {
+        if age_ms <= timing::OTHERS_FRESH && self.pace.has_failed_for(ASK_AFTER, now) {
+            self.others.heard(member, now);
         }
     }
 

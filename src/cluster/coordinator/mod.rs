@@ -5,6 +5,7 @@
 //! | `pace` | when to renew, until when the permit reaches |
 //! | `look` | when to read the store |
 //! | `holdings` | which shards to take and to give up |
+//! | `others` | whether others reach the store when this member does not |
 //! | `drain` | when leaving need not wait any longer |
 //! | `leadership` | whether this member leads |
 //! | `desk` | as the leader: who is dead |
@@ -22,6 +23,7 @@ mod holdings;
 mod leadership;
 mod leading;
 mod look;
+mod others;
 mod pace;
 mod prior;
 
@@ -35,6 +37,7 @@ use self::event::{Effect, Event, Failed, LeaseOrder, LeaseSeen, Renewal};
 use self::holdings::Holdings;
 use self::leadership::Leadership;
 use self::look::{Look, Seen};
+use self::others::Others;
 use self::pace::Pace;
 use super::evidence::{Evidence, Sign};
 use super::handle::{ClusterView, Drained, Request};
@@ -103,8 +106,7 @@ pub struct Coordinator {
     buried: Option<MemberId>,
     store_ok_ms: i64,
     store_well_since_ms: i64,
-    asked_others_ms: i64,
-    others_ms: Vec<(MemberId, i64)>,
+    others: Others,
     changes: u64,
 }
 
@@ -132,8 +134,7 @@ impl Coordinator {
             buried: None,
             store_ok_ms: now,
             store_well_since_ms: i64::MIN / 2,
-            asked_others_ms: now,
-            others_ms: Vec::new(),
+            others: Others::default(),
             changes: 0,
             start,
         }
@@ -210,7 +211,7 @@ impl Coordinator {
                 self.prove(now, effects);
             }
             Event::Poked => self.look.want(),
-            Event::Renewing { age_ms, member } => self.other_renews(member, age_ms, now, effects),
+            Event::Renewing { age_ms, member } => self.other_renews(member, age_ms, now),
             Event::Asked(request) => self.asked(request, now, effects),
             Event::Stop => self.stop(now, effects),
             Event::Resigned => {

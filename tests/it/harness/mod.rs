@@ -2,6 +2,7 @@
 
 mod bot;
 mod kube;
+pub(crate) mod lease_api;
 mod proxy;
 mod wait;
 mod world;

@@ -1,92 +1,18 @@
-//! Candidates against an API server in memory that enforces `resourceVersion`, in paused time: partitions, races, lost
-//! answers, writes that arrive late.
+//! The elector: candidates for one Lease in paused time: partitions, races, lost answers, writes that arrive late.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode};
-use kube::client::Body;
+use segue::cluster::coordinator::event::{Event, LeaseOrder, Word};
+use segue::cluster::lease::{Candidate, Elector, STORE};
+use segue::cluster::permit::Clock;
+use segue::model::ids::MemberId;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::*;
-
-/// One Lease, and what happens to each candidate's calls.
-#[derive(Debug, Default)]
-struct Server {
-    lease: Option<Value>,
-    version: u64,
-    conflicts: u32,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Link {
-    #[default]
-    Up,
-    /// Nothing gets through.
-    Cut,
-    /// Calls are carried out, answers do not come back.
-    Mute,
-    /// Writes are carried out after this many milliseconds.
-    Slow(u64),
-}
-
-impl Server {
-    fn answer(&mut self, method: &Method, body: &[u8]) -> (StatusCode, Value) {
-        let failure = |code: StatusCode, reason: &str| {
-            let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": reason, "reason": reason, "code": code.as_u16() });
-            (code, status)
-        };
-        let mut sent: Value = serde_json::from_slice(body).unwrap_or_default();
-        match (method, &self.lease) {
-            (&Method::GET, Some(lease)) => (StatusCode::OK, lease.clone()),
-            (&Method::GET | &Method::PUT, None) => failure(StatusCode::NOT_FOUND, "NotFound"),
-            (&Method::POST, Some(_)) => failure(StatusCode::CONFLICT, "AlreadyExists"),
-            (&Method::PUT, Some(lease))
-                if sent["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] =>
-            {
-                self.conflicts += 1;
-                failure(StatusCode::CONFLICT, "Conflict")
-            }
-            (&Method::PUT | &Method::POST, _) => {
-                self.version += 1;
-                sent["metadata"]["resourceVersion"] = json!(self.version.to_string());
-                self.lease = Some(sent.clone());
-                (StatusCode::OK, sent)
-            }
-            (method, _) => panic!("{method} is not for an elector"),
-        }
-    }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn client(server: &Arc<Mutex<Server>>, link: &Arc<Mutex<Link>>) -> Client {
-    let (server, link) = (Arc::clone(server), Arc::clone(link));
-    let service = tower::service_fn(move |request: Request<Body>| {
-        let (server, link) = (Arc::clone(&server), Arc::clone(&link));
-        async move {
-            let (parts, body) = request.into_parts();
-            let body = body.collect_bytes().await.unwrap();
-            let state = *lock(&link);
-            match state {
-                Link::Cut => std::future::pending().await,
-                Link::Slow(ms) if parts.method != Method::GET => sleep(Duration::from_millis(ms)).await,
-                Link::Up | Link::Mute | Link::Slow(_) => {}
-            }
-            let (code, value) = lock(&server).answer(&parts.method, &body);
-            if state == Link::Mute {
-                std::future::pending::<()>().await;
-            }
-            let body = Body::from(value.to_string().into_bytes());
-            Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(body).unwrap())
-        }
-    });
-    Client::new(service, "default")
-}
+use crate::harness::lease_api::{Link, Server, client, lock};
 
 struct Scene {
     server: Arc<Mutex<Server>>,
