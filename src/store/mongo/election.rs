@@ -52,8 +52,10 @@ async fn update(link: &Link, what: &'static str, me: &MemberId, set: &Document) 
             Outcome::Known(None) => {}
             // A term that is mine is mine, whichever attempt won it: a later one is nobody else's.
             Outcome::Unknown(unknown) => {
-                let found = look(link, deadline).await.unwrap_or_default();
-                return unknown.unless(found.holder.as_ref() == Some(me), found);
+                let mine = |found: LeaderRow| (found.holder.as_ref() == Some(me)).then_some(found);
+                return unknown
+                    .look(deadline, || async { look(link, deadline).await.map(mine) })
+                    .await;
             }
         }
     }
@@ -114,8 +116,10 @@ pub(super) async fn resign(link: &Link, me: &MemberId, term: u64) -> Result<bool
     match link.certain(deadline, what, resign).await? {
         Outcome::Known(result) => Ok(result.matched_count == 1),
         Outcome::Unknown(unknown) => {
-            let found = look(link, deadline).await;
-            unknown.unless(found.is_ok_and(|row| row.holder.as_ref() != Some(me)), true)
+            let left = |found: LeaderRow| (found.holder.as_ref() != Some(me)).then_some(true);
+            unknown
+                .look(deadline, || async { look(link, deadline).await.map(left) })
+                .await
         }
     }
 }

@@ -126,9 +126,15 @@ async fn of_a_shard(link: &Link, what: &'static str, filter: Document, update: D
     match link.certain(deadline, what, write).await? {
         Outcome::Known(_) => Ok(()),
         Outcome::Unknown(unknown) => {
-            let guilds = link.collection(GUILDS);
-            let read = async move { guilds.find_one(filter).projection(doc! { "_id": 1 }).await };
-            unknown.unless(matches!(link.look(deadline, what, read).await, Ok(None)), ())
+            let look = || {
+                let (guilds, left) = (link.collection(GUILDS), filter.clone());
+                let read = async move {
+                    let left = guilds.find_one(left).projection(doc! { "_id": 1 }).await?;
+                    Ok(left.is_none().then_some(()))
+                };
+                link.look(deadline, what, read)
+            };
+            unknown.look(deadline, look).await
         }
     }
 }

@@ -15,7 +15,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::store::{OPERATION_DEADLINE, StoreError};
 
@@ -25,6 +25,8 @@ const SLOTS: u32 = 64;
 const SELECTION: Duration = Duration::from_millis(1_300);
 /// How long an operation may hold its slot while the majority does not answer.
 const MAJORITY: Duration = Duration::from_secs(5);
+/// Between two looks at what became of a write.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The server's code for a unique index that is violated.
 pub(super) const DUPLICATE: i32 = 11_000;
 
@@ -185,9 +187,19 @@ pub(super) enum Outcome<T> {
 pub(super) struct UnknownOutcome(StoreError);
 
 impl UnknownOutcome {
-    /// `value`, if the look showed that the write happened.
-    pub(super) fn unless<T>(self, happened: bool, value: T) -> Result<T, StoreError> {
-        if happened { Ok(value) } else { Err(self.0) }
+    /// Looks again and again until the deadline: what is late to reach the majority shows up late.
+    pub(super) async fn look<T, Look, Seen>(self, deadline: Instant, look: Look) -> Result<T, StoreError>
+    where
+        Look: Fn() -> Seen,
+        Seen: Future<Output = Result<Option<T>, StoreError>>,
+    {
+        while Instant::now() < deadline {
+            if let Ok(Some(value)) = look().await {
+                return Ok(value);
+            }
+            sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
+        }
+        Err(self.0)
     }
 }
 

@@ -148,13 +148,13 @@ pub(super) async fn fence(link: &Link, fence: &Fence) -> Result<bool, StoreError
         Outcome::Known(result) => Ok(result.matched_count == 1),
         // Nobody else fences with these words under this trace.
         Outcome::Unknown(unknown) => {
-            let members = link.collection(MEMBERS);
             let mine = doc! { "_id": &fence.id.0, "state": "fenced", "why": &fence.why, "trace": &fence.trace };
-            let read = async move { members.find_one(mine).await };
-            unknown.unless(
-                link.look(deadline, what, read).await.is_ok_and(|row| row.is_some()),
-                true,
-            )
+            let look = || {
+                let (members, mine) = (link.collection(MEMBERS), mine.clone());
+                let read = async move { Ok(members.find_one(mine).await?.map(|_| true)) };
+                link.look(deadline, what, read)
+            };
+            unknown.look(deadline, look).await
         }
     }
 }

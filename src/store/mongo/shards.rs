@@ -63,39 +63,72 @@ pub(super) async fn assign(link: &Link, term: u64, assignments: &[Assignment]) -
     let what = "assigning shards";
     let deadline = Instant::now() + OPERATION_DEADLINE;
     let sent = link.certain(deadline, what, upsert(link, term, assignments)?).await?;
+    let look = || async {
+        Ok(Verdict::of(
+            &these(link, deadline, assignments).await?,
+            term,
+            assignments,
+        ))
+    };
+    let verdict = match sent {
+        Outcome::Known(()) => look().await?,
+        Outcome::Unknown(unknown) => {
+            let settled = || async { look().await.map(|verdict| verdict.settled().then_some(verdict)) };
+            unknown.look(deadline, settled).await?
+        }
+    };
+    if !verdict.told.is_empty() {
+        members::assigned(link, verdict.told.into_iter().collect()).await?;
+    }
+    Ok(verdict.applied)
+}
+
+/// What became of assignments, as the shards show it.
+#[derive(Debug, Default)]
+struct Verdict {
+    applied: Vec<u32>,
+    /// Members whose shards these are or are to be.
+    told: BTreeSet<String>,
+    /// A higher term said otherwise.
+    refused: usize,
+    asked: usize,
+}
+
+impl Verdict {
+    fn of(rows: &[ShardRow], term: u64, assignments: &[Assignment]) -> Self {
+        let mut verdict = Self {
+            asked: assignments.len(),
+            ..Self::default()
+        };
+        for one in assignments {
+            match rows.iter().find(|row| row.id == one.shard) {
+                Some(row) if row.want_term == term && row.want.as_ref() == Some(&one.want) => {
+                    verdict.applied.push(one.shard);
+                    verdict.told.insert(one.want.0.clone());
+                    verdict.told.extend(row.owner.as_ref().map(|owner| owner.0.clone()));
+                }
+                Some(row) if row.want_term > term => verdict.refused += 1,
+                Some(_) | None => {}
+            }
+        }
+        verdict
+    }
+
+    /// Whether nothing can change it any more, also if nobody knows whether the command arrived.
+    const fn settled(&self) -> bool {
+        self.applied.len() + self.refused == self.asked
+    }
+}
+
+async fn these(link: &Link, deadline: Instant, assignments: &[Assignment]) -> Result<Vec<ShardRow>, StoreError> {
     let ids: Vec<Bson> = assignments.iter().map(|one| i64::from(one.shard).into()).collect();
     let shards = link.collection(SHARDS);
     let read = async move {
         let rows = shards.find(doc! { "_id": { "$in": ids } }).await?;
         rows.try_collect::<Vec<_>>().await
     };
-    let found = link.look(deadline, what, read).await;
-    let rows: Vec<ShardRow> = match (&sent, found) {
-        (_, Ok(rows)) => rows.into_iter().map(shard).collect::<Result<_, _>>()?,
-        (Outcome::Unknown(_), Err(_)) => Vec::new(),
-        (Outcome::Known(()), Err(error)) => return Err(error),
-    };
-    let (mut applied, mut told, mut open) = (Vec::new(), BTreeSet::new(), false);
-    for one in assignments {
-        let row = rows.iter().find(|row| row.id == one.shard);
-        match row {
-            Some(row) if row.want_term == term && row.want.as_ref() == Some(&one.want) => {
-                applied.push(one.shard);
-                told.insert(one.want.0.clone());
-                told.extend(row.owner.as_ref().map(|owner| owner.0.clone()));
-            }
-            // A higher term said so, whatever became of the command.
-            Some(row) if row.want_term > term => {}
-            Some(_) | None => open = true,
-        }
-    }
-    if let (Outcome::Unknown(unknown), true) = (sent, open) {
-        return unknown.unless(false, applied);
-    }
-    if !told.is_empty() {
-        members::assigned(link, told.into_iter().collect()).await?;
-    }
-    Ok(applied)
+    let rows = link.look(deadline, "reading shards", read).await?;
+    rows.into_iter().map(shard).collect()
 }
 
 /// A statement that a higher term forbids finds nothing, tries to insert, and fails with a duplicate key: that is no error.
@@ -172,8 +205,8 @@ pub(super) async fn claim(
         Outcome::Known(Some(row)) => shard(row).map(Some),
         Outcome::Known(None) => Ok(one(link, deadline, id).await?.filter(mine)),
         Outcome::Unknown(unknown) => {
-            let row = one(link, deadline, id).await.ok().flatten().filter(mine);
-            unknown.unless(row.is_some(), row)
+            let look = || async { Ok(one(link, deadline, id).await?.filter(mine)) };
+            unknown.look(deadline, look).await.map(Some)
         }
     }
 }
@@ -252,8 +285,9 @@ pub(super) async fn release(
     match link.certain(deadline, what, give).await? {
         Outcome::Known(result) => Ok(result.matched_count == 1),
         Outcome::Unknown(unknown) => {
-            let row = one(link, deadline, id).await.ok().flatten();
-            unknown.unless(row.is_some_and(|row| row.epoch == epoch && row.owner.is_none()), true)
+            let given = |row: &ShardRow| row.epoch == epoch && row.owner.is_none();
+            let look = || async { Ok(one(link, deadline, id).await?.filter(given).map(|_| true)) };
+            unknown.look(deadline, look).await
         }
     }
 }
