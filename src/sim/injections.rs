@@ -111,7 +111,7 @@ pub const INJECTIONS: [Injection; 52] = [
     lavalink("N13", &["echo_close"]),
     always("N14"),
     always("N15"),
-    discord("N16", &["refuse_voice_login"]),
+    discord("N16", &["refuse_voice_login", "voice_lost"]),
 ];
 
 #[cfg(test)]

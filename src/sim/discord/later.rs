@@ -41,6 +41,9 @@ impl Later {
     }
 }
 
+/// Events of a flood at one look at the clock. What a slow machine cannot do in time is not made up for.
+const AT_ONCE: u64 = 1_000;
+
 /// How far a flood has come.
 #[derive(Debug, Default)]
 pub(crate) struct Flood {
@@ -73,7 +76,7 @@ impl World {
         for (per_s, shard) in floods {
             let owed = self.flood.owed + per_s * elapsed;
             self.flood.owed = owed % 1_000;
-            for _ in 0..owed / 1_000 {
+            for _ in 0..(owed / 1_000).min(AT_ONCE) {
                 self.stir(shard);
             }
         }

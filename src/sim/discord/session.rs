@@ -22,7 +22,7 @@ const INTENTS_KNOWN: u64 = (1 << 26) - 1;
 const GUILDS_A_SHARD: usize = 2_500;
 /// Payloads that may wait for a slow client: more than READY with its guilds and a whole replay. One who is further behind
 /// loses its connection, and what it missed is its session's replay.
-const PATIENCE: usize = 16_384;
+const PATIENCE: usize = 8_192;
 /// Addresses that READY gives out for a later RESUME, as if each were a gateway of its own.
 const GATEWAYS: u64 = 3;
 

@@ -357,3 +357,18 @@ async fn a_token_dies_after_fifteen_minutes_and_is_then_forgotten() {
     world.tick();
     assert!(world.interactions.is_empty() && world.interaction_tokens.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_nobody_reads_is_cut_and_its_session_kept() {
+    let mut world = world(1).await;
+    let (socket, _seen) = link(1);
+    let session = login(&mut world, &socket).unwrap();
+    let mut count = 0;
+    while !socket.cut.is_cancelled() {
+        stir(&mut world);
+        count += 1;
+        assert!(count < 10_000, "it may wait for no end");
+    }
+    assert!(count > 6_000, "a login with all its guilds and a whole replay fit in");
+    assert!(world.sessions.contains_key(&session));
+}

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Messages that may wait for a slow client. One who is further behind loses its connection.
-const PATIENCE: usize = 16_384;
+const PATIENCE: usize = 8_192;
 
 /// What a socket's task is told.
 #[derive(Clone, Debug)]
@@ -44,5 +44,22 @@ impl Outbox {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.out.try_send(out) {
             self.full.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_too_far_behind_is_cut_off() {
+        let (outbox, mut said, full) = Outbox::new();
+        for _ in 0..PATIENCE {
+            outbox.send(Out::Text(String::new()));
+        }
+        assert!(!full.is_cancelled());
+        outbox.send(Out::Drop);
+        assert!(full.is_cancelled());
+        assert!(matches!(said.try_recv(), Ok(Out::Text(_))));
     }
 }

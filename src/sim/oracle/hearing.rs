@@ -9,6 +9,7 @@ use super::{Event, number, text};
 /// Audio that one connection carries.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Carried {
+    pub(super) link: u64,
     pub(super) node: String,
     pub(super) track: String,
     pub(super) title: String,
@@ -73,6 +74,7 @@ impl Hearing {
         }
         if event.get("track").is_some_and(Value::is_string) {
             let carried = Carried {
+                link,
                 node: text(event, "node").to_owned(),
                 track: text(event, "track").to_owned(),
                 title: text(event, "title").to_owned(),

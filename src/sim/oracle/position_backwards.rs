@@ -32,7 +32,11 @@ impl Listened {
         let at = number(event, "from_ms")?;
         let before = self.hearing.before(at).cloned();
         self.hearing.observe(event)?;
-        let (before, now) = (before?, self.hearing.at(at)?);
+        let (mut before, now) = (before?, self.hearing.at(at)?);
+        // One and the same event ends what its connection carried before.
+        if before.ended.is_none() && number(event, "link") == Some(before.link) {
+            before.ended = Some((at, text(event, "end").to_owned()));
+        }
         let (end, why) = ended(&before, at);
         let same = before.node == now.node && before.track == now.track;
         if now.from_ms != at || !same || why == "finished" || at.saturating_sub(end) >= BREAK_MS {

@@ -340,16 +340,17 @@ async fn g21_a_session_is_resumed_at_any_address_and_at_the_general_one_it_is_so
     let ready = socket.identify(&sim).await;
     let (session, url) = (&ready["d"]["session_id"], text_of(&ready["d"]["resume_gateway_url"]));
     assert_ne!(url, sim.ready.discord_gateway);
-    for place in [url.clone(), format!("{}/gateway-77", sim.ready.discord_gateway)] {
+    let second = format!("{}/gateway-77", sim.ready.discord_gateway);
+    for (place, seq) in [(url, 2), (second, 3)] {
         let mut own = Socket::at(&format!("{place}/?v=10&encoding=json")).await;
         assert_eq!(own.next().await["op"], 10);
-        own.send(&resume(&sim, session, 2)).await;
+        own.send(&resume(&sim, session, seq)).await;
         own.event("RESUMED").await;
         own.send(&json!({"op": 1, "d": null})).await;
         assert_eq!(own.next().await["op"], 11);
     }
     let mut general = Socket::open(&sim).await;
-    general.send(&resume(&sim, session, 2)).await;
+    general.send(&resume(&sim, session, 4)).await;
     general.event("RESUMED").await;
     assert_eq!(general.next().await["op"], 7);
 }

@@ -84,6 +84,17 @@ impl Rest {
         self.send(method, format!("{}{path}", self.api), body.as_ref()).await
     }
 
+    /// As `api`, and again after as long as a 429 says.
+    async fn patient(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        loop {
+            let (status, answer) = self.api(method.clone(), path, body.clone()).await;
+            match answer["retry_after"].as_f64().filter(|_| status == 429) {
+                Some(after) => tokio::time::sleep(Duration::from_secs_f64(after)).await,
+                None => return (status, answer),
+            }
+        }
+    }
+
     async fn end_fault(&self, id: &str) {
         let (status, _) = self
             .control(Method::DELETE, &format!("/faults/{id}"), Value::Null)

@@ -60,20 +60,20 @@ async fn r3_a_reply_is_edited_followed_up_read_and_deleted_with_the_interactions
     let hook = format!("/webhooks/{application}/{token}");
     let original = format!("{hook}/messages/@original");
     let text = |words: &str| Some(json!({"content": words}));
-    let (status, edited) = rest.api(Method::PATCH, &original, text("done")).await;
+    let (status, edited) = rest.patient(Method::PATCH, &original, text("done")).await;
     assert_eq!((status, &edited["content"]), (200, &json!("done")));
-    let (_, more) = rest.api(Method::POST, &hook, text("more")).await;
+    let (_, more) = rest.patient(Method::POST, &hook, text("more")).await;
     let follow_up = format!("{hook}/messages/{}", text_of(&more["id"]));
-    let (_, again) = rest.api(Method::PATCH, &follow_up, text("still more")).await;
+    let (_, again) = rest.patient(Method::PATCH, &follow_up, text("still more")).await;
     assert_eq!(again["content"], "still more");
-    assert_eq!(rest.api(Method::GET, &original, None).await.1["content"], "done");
+    assert_eq!(rest.patient(Method::GET, &original, None).await.1["content"], "done");
     for message in [&follow_up, &original] {
-        assert_eq!(rest.api(Method::DELETE, message, None).await.0, 204);
-        let (status, gone) = rest.api(Method::GET, message, None).await;
+        assert_eq!(rest.patient(Method::DELETE, message, None).await.0, 204);
+        let (status, gone) = rest.patient(Method::GET, message, None).await;
         assert_eq!((status, &gone["code"]), (404, &json!(10_008)));
     }
     let stranger = format!("/webhooks/{application}/wrong");
-    let (status, unknown) = rest.api(Method::POST, &stranger, text("x")).await;
+    let (status, unknown) = rest.patient(Method::POST, &stranger, text("x")).await;
     assert_eq!((status, &unknown["code"]), (404, &json!(10_015)));
 }
 

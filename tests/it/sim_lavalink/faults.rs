@@ -317,7 +317,8 @@ async fn what_a_member_writes_is_logged_with_its_name_and_when_it_began() {
     let (_socket, id) = world.playing("sim:A?length=60").await;
     world.patch(&id, &json!({"paused": true})).await;
     let audio = world.events("audio");
-    assert_eq!(audio[0]["title"], "A");
+    let heard = audio.iter().find(|event| event["track"].is_string()).unwrap();
+    assert_eq!((&heard["title"], &heard["position_ms"]), (&json!("A"), &json!(0)));
     assert!(audio.last().unwrap()["track"].is_null(), "{audio:?}");
     let writes = world.events("node_rest");
     let last = writes.last().unwrap();

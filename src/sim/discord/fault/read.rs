@@ -23,8 +23,8 @@ pub(crate) const KINDS: [&str; 29] = [
     "recommend_shards",
     "reconnect_early",
     "reconnect_gateway",
-    "refuse_resume",
     "refuse_rest",
+    "refuse_resume",
     "refuse_voice_login",
     "request_heartbeat",
     "reset_token",
@@ -101,7 +101,7 @@ pub(crate) enum Lasting {
     ShowScope,
     /// `GET /gateway/bot` recommends so many shards.
     RecommendShards(u32),
-    /// People come and go: so many events a second, in the guilds of one shard or of all.
+    /// People come and go: so many events a second, at most 40,000, in the guilds of one shard or of all.
     Flood(u64, Option<u32>),
     /// A harness says what it does; the oracle reads from the log which shards that excuses.
     Note,
@@ -244,7 +244,7 @@ impl Body<'_> {
                 },
                 "flood" => {
                     let per_s = self.number("per_s").ok_or("per_s, a number")?;
-                    Lasting::Flood(per_s.min(1_000_000), self.some_shard()).into()
+                    Lasting::Flood(per_s.min(40_000), self.some_shard()).into()
                 }
                 "reset_token" => Act::ResetToken.into(),
                 _ => return Ok(None),
