@@ -95,7 +95,7 @@ mod tests {
         for size in [0, 1, 50, 3_000, 200_000] {
             let mut payload = String::from("{");
             while payload.len() < size {
-                payload.push_str(&format!("{:x}", payload.len() * 7_919));
+                payload += &(payload.len() * 7_919).to_string();
             }
             let Some(Message::Binary(frame)) = codec.frame(payload.clone().into()) else {
                 panic!("no binary frame");

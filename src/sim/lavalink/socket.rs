@@ -46,7 +46,7 @@ pub(super) async fn upgrade(
         }
         Err(refused) => refused.into_response(),
     };
-    let resumed = HeaderValue::from_static(if disarmed != lies { "true" } else { "false" });
+    let resumed = HeaderValue::from_static(if disarmed == lies { "false" } else { "true" });
     response.headers_mut().insert("Session-Resumed", resumed);
     response
 }

@@ -172,7 +172,7 @@ async fn n7_a_failed_patch_leaves_a_player() {
         assert_eq!(world.rest(Method::PATCH, &path, Some(&body)).await.0, status);
         let phantom = world.rest(Method::GET, &path, None).await.1;
         assert!(
-            phantom["track"].is_null() && phantom["guildId"] == guild.to_string(),
+            phantom["track"].is_null() && phantom["guildId"] == json!(guild.to_string()),
             "{phantom}"
         );
     }

@@ -212,7 +212,7 @@ impl Body<'_> {
     /// What happens at the gateway.
     fn gateway(&self, kind: &str) -> Read {
         let read = || {
-            Ok(match kind {
+            Ok(Some(match kind {
                 "drop_gateway" => Fault {
                     act: Some(Act::DropGateway(self.shard()?)),
                     // While it lasts every login is cut too; what is only repeated lets them in between.
@@ -248,8 +248,7 @@ impl Body<'_> {
                 }
                 "reset_token" => Act::ResetToken.into(),
                 _ => return Ok(None),
-            })
-            .map(Some)
+            }))
         };
         read().transpose()
     }
@@ -257,7 +256,7 @@ impl Body<'_> {
     /// What happens to guilds and their voice.
     fn voice(&self, kind: &str) -> Read {
         let read = || {
-            Ok(match kind {
+            Ok(Some(match kind {
                 "swallow_op4" => Lasting::SwallowOp4(self.guild()?).into(),
                 "hide_endpoint" => Lasting::HideEndpoint(self.guild()?).into(),
                 "voice_order" => {
@@ -285,8 +284,7 @@ impl Body<'_> {
                 }
                 "guild_outage" => Lasting::GuildOutage(self.guild()?).into(),
                 _ => return Ok(None),
-            })
-            .map(Some)
+            }))
         };
         read().transpose()
     }
@@ -294,7 +292,7 @@ impl Body<'_> {
     /// What happens to requests.
     fn rest(&self, kind: &str) -> Read {
         let read = || {
-            Ok(match kind {
+            Ok(Some(match kind {
                 "delay_rest" => Lasting::DelayRest(self.route()?, self.number("ms").ok_or("ms, a number")?).into(),
                 "refuse_rest" => match self.code("status") {
                     Some(status @ 400..=599) => Lasting::RefuseRest(self.route()?, status).into(),
@@ -312,8 +310,7 @@ impl Body<'_> {
                 "ban" => Lasting::Ban.into(),
                 "show_scope" => Lasting::ShowScope.into(),
                 _ => return Ok(None),
-            })
-            .map(Some)
+            }))
         };
         read().transpose()
     }
