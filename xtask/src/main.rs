@@ -1,6 +1,9 @@
 //! The project's own tasks, run as `cargo xtask TASK`: setting up what tests need, and running them.
 
 mod chromium;
+mod clients;
+mod fuzz;
+mod lavalink;
 mod mongod;
 mod progress;
 mod test;
@@ -22,11 +25,14 @@ struct Cli {
 enum Task {
     /// Set up what the tests need, run all of them, and list what was skipped and why
     Test(test::Args),
+    /// Feed the simulator's parsers with broken input for a while
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
     };
     ended.unwrap_or_else(|problem| {
         progress::say(&format!("xtask: {problem}"));

@@ -27,6 +27,14 @@ impl Codec {
         }
     }
 
+    /// Its name in a client's query; none for text.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Text => None,
+            Self::Zstd(_) => Some("zstd-stream"),
+        }
+    }
+
     /// One payload as one frame; `None` when the stream is broken.
     pub(crate) fn frame(&mut self, payload: Utf8Bytes) -> Option<Message> {
         let Self::Zstd(context) = self else {

@@ -57,6 +57,8 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
         beat: Instant::now(),
     };
     let mut codec = Codec::new(query.get("compress").map(String::as_str));
+    let fields = json!({"conn": gateway.link.conn, "version": query.get("v"), "compress": codec.name()});
+    discord.lock().log.append("gateway_opened", fields);
     let end = if let Some(end) = refuse_query(&query) {
         end
     } else {
@@ -86,6 +88,26 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
 )]
 fn outbox() -> (mpsc::UnboundedSender<Out>, mpsc::UnboundedReceiver<Out>) {
     mpsc::unbounded_channel()
+}
+
+/// The frames of one connection without its socket, whatever they say: for bytes that nobody sends in good faith.
+pub(crate) fn hear<'a>(discord: &Discord, frames: impl Iterator<Item = &'a [u8]>) {
+    let (out, _orders) = outbox();
+    let mut gateway = Gateway {
+        discord,
+        link: Link {
+            conn: discord.next_conn(),
+            out,
+            cut: discord.stop().child_token(),
+        },
+        session: None,
+        sent_ms: VecDeque::new(),
+        beat: Instant::now(),
+    };
+    gateway.hello();
+    let mut ends = frames.map(|frame| gateway.read(frame)).filter_map(Result::err);
+    let end = ends.next().unwrap_or(End::Gone);
+    gateway.over(&end);
 }
 
 fn refuse_query(query: &HashMap<String, String>) -> Option<End> {
@@ -194,7 +216,7 @@ impl Gateway<'_> {
         };
         let data = &payload["d"];
         match (op, self.session.is_some()) {
-            (1, _) => self.heartbeat(),
+            (1, _) => self.heartbeat(data),
             (2 | 6, true) => return Err(End::ByUs(4005, "Already authenticated.")),
             (2, false) => return self.log_in(data, true),
             (6, false) => return self.log_in(data, false),
@@ -206,9 +228,13 @@ impl Gateway<'_> {
         Ok(())
     }
 
-    fn heartbeat(&mut self) {
+    fn heartbeat(&mut self, seq: &Value) {
         self.beat = Instant::now();
-        if !self.discord.lock().faults.withholds("ack") {
+        let world = self.discord.lock();
+        let known = self.session.as_ref().and_then(|id| world.sessions.get(id));
+        let fields = json!({"shard": known.map(|session| session.shard), "conn": self.link.conn, "heard": seq});
+        world.log.append("heartbeat_answered", fields);
+        if !world.faults.withholds("ack") {
             self.link.op(11, &Value::Null);
         }
     }
