@@ -1,6 +1,7 @@
 //! What can be written after `segue`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -52,6 +53,9 @@ pub struct DemoArgs {
     /// Print one JSON line once all guilds play, instead of text for people
     #[arg(long)]
     pub json: bool,
+    /// Once all guilds play, tell a story: quiet-evening, bad-night, rolling-update, or a file of your own
+    #[arg(long, value_name = "NAME|FILE")]
+    pub story: Option<String>,
 }
 
 /// `segue sim`.
@@ -81,6 +85,9 @@ pub struct SimArgs {
     /// What voice server updates name, HOST:PORT, for a real Lavalink with a voice server of yours
     #[arg(long, value_name = "HOST:PORT")]
     pub voice_endpoint: Option<String>,
+    /// Tell a story: a file with a line for each act, as `at 3s kill node a`
+    #[arg(long, value_name = "FILE")]
+    pub story: Option<PathBuf>,
 }
 
 impl SimArgs {

@@ -42,6 +42,13 @@ impl Actor {
         }
     }
 
+    /// Waits until its life is as wanted. Fails when the demo ends.
+    pub async fn becomes(&self, wanted: impl FnMut(&Life) -> bool) -> anyhow::Result<()> {
+        let mut life = self.life.clone();
+        life.wait_for(wanted).await?;
+        Ok(())
+    }
+
     /// Waits until it is given up; why.
     pub async fn given_up(&self) -> String {
         let mut life = self.life.clone();
@@ -93,7 +100,7 @@ impl Cast {
 }
 
 /// `a` to `z`, then `r27`, `r28`, …
-fn names() -> impl Iterator<Item = String> {
+pub fn names() -> impl Iterator<Item = String> {
     ('a'..='z')
         .map(String::from)
         .chain((27..).map(|number| format!("r{number}")))

@@ -6,11 +6,13 @@ pub mod audio;
 pub mod clock;
 mod control;
 mod discord;
+pub mod hostile;
 mod http;
 pub mod lavalink;
 pub mod log;
 pub mod oracle;
 mod seam;
+pub mod story;
 pub mod voice;
 
 use std::io;
@@ -87,6 +89,17 @@ pub struct Ready {
     pub lavalink: Vec<NodeReady>,
     /// `http://host:port` of the control API.
     pub control: String,
+}
+
+/// Every kind of fault that `POST /faults` knows, in alphabetical order.
+pub fn fault_kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<&str> = discord::FAULT_KINDS
+        .iter()
+        .copied()
+        .chain(lavalink::fault_kinds())
+        .collect();
+    kinds.sort_unstable();
+    kinds
 }
 
 /// A simulator that runs.

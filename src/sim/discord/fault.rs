@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::seam::Nodes;
 use super::ids::id_of;
 use super::payload;
 use super::session::{Out, Refusal};
@@ -277,7 +276,7 @@ impl World {
             json!({"fault": id.to_string(), "what": kind, "fields": body}),
         );
         if fault.lasts(for_ms) {
-            let until = for_ms.map(|ms| self.now() + ms);
+            let until = for_ms.map(|ms| self.now().saturating_add(ms));
             let active = Active {
                 kind,
                 body: body.clone(),
@@ -294,8 +293,7 @@ impl World {
     }
 
     fn unknown_kind(kind: &str) -> String {
-        let mut known: Vec<&str> = KINDS.iter().copied().chain(Nodes::fault_kinds()).collect();
-        known.sort_unstable();
+        let known = crate::sim::fault_kinds();
         format!("no fault is called \"{kind}\"; there are: {}", known.join(", "))
     }
 

@@ -4,7 +4,7 @@ mod channel;
 mod codec;
 mod command;
 mod fault;
-mod gateway;
+pub(crate) mod gateway;
 pub(crate) mod ids;
 pub(crate) mod interaction;
 mod limits;
@@ -33,6 +33,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::fault::KINDS as FAULT_KINDS;
 use self::world::World;
 use super::http::{Call, query_of, serve};
 
