@@ -60,6 +60,9 @@ pub struct DemoArgs {
     /// Print one JSON line once all guilds play, instead of text for people
     #[arg(long)]
     pub json: bool,
+    /// Once all guilds play, tell a story: quiet-evening, bad-night, rolling-update, or a file of your own
+    #[arg(long, value_name = "NAME|FILE")]
+    pub story: Option<String>,
 }
 
 /// `segue sim`.
@@ -93,6 +96,9 @@ pub struct SimArgs {
     /// What voice server updates name, HOST:PORT, for a real Lavalink with a voice server of yours
     #[arg(long, value_name = "HOST:PORT")]
     pub voice_endpoint: Option<String>,
+    /// Tell a story: a file with a line for each act, as `at 3s kill node a`
+    #[arg(long, value_name = "FILE")]
+    pub story: Option<PathBuf>,
     /// How long a gateway session without a socket can be resumed, in ms
     #[arg(long, default_value_t = 90_000)]
     pub session_ttl_ms: u64,

@@ -1,5 +1,6 @@
 //! Where commands meet the parts that do the work: one small function each.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -13,6 +14,7 @@ use super::exit::Exit;
 use super::{Failure, Out};
 use crate::app::{self, RunError, Stop};
 use crate::config::Settings;
+use crate::sim::story::{self, Story};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::{demo, sim};
@@ -51,6 +53,7 @@ pub(super) async fn demo(args: DemoArgs, _out: &Out) -> Result<Exit, Failure> {
         guilds: args.guilds,
         store: args.store,
         json: args.json,
+        story: args.story,
     };
     demo::run(args).await.map_err(|error| Failure(format!("{error:#}")))?;
     Ok(Exit::Ended)
@@ -64,6 +67,10 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
         None => {}
     }
     let nodes = args.node_names();
+    let story = match &args.story {
+        Some(file) => Some(story(file, &nodes)?),
+        None => None,
+    };
     let sim = sim::start(sim::Options {
         guilds: args.guilds as usize,
         shards: args.shards,
@@ -78,7 +85,10 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
     })
     .await?;
     out.line(serde_json::to_string(&sim.ready).map_err(|error| Failure(error.to_string()))?);
-    signal().await?;
+    tokio::select! {
+        ended = signal() => ended?,
+        Err(error) = tell(story, &sim.ready.control, out) => return Err(error),
+    }
     sim.shutdown().await;
     Ok(Exit::Ended)
 }
@@ -110,6 +120,30 @@ async fn measure(args: &MeasureArgs, out: &Out) -> Result<Exit, Failure> {
     let measured = sim::measure::run(&wanted).await?;
     out.line(serde_json::to_string(&measured).map_err(|error| Failure(error.to_string()))?);
     Ok(Exit::Ended)
+}
+
+/// A story that a simulator alone can tell.
+fn story(file: &Path, nodes: &[String]) -> Result<Story, Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| Failure(format!("{name}: {error}")))?;
+    let bad = |problems: Vec<story::Problem>| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure(format!("the story cannot be told:\n{}", lines.join("\n")))
+    };
+    let story = story::parse(&name, &text).map_err(bad)?;
+    match story.problems(nodes, &[]) {
+        problems if problems.is_empty() => Ok(story),
+        problems => Err(bad(problems)),
+    }
+}
+
+/// Tells the story, if there is one, and then waits for ever.
+async fn tell(story: Option<Story>, control: &str, out: &Out) -> Result<Infallible, Failure> {
+    if let Some(story) = story {
+        let told = story::run(&story, control, &story::Alone, |step| out.complain(step)).await;
+        told.map_err(|error| Failure(error.to_string()))?;
+    }
+    std::future::pending().await
 }
 
 /// SIGINT or SIGTERM.

@@ -81,6 +81,13 @@ impl Actor {
             .map_err(|_| anyhow::anyhow!("replica {} was not ready within {} s", self.name, within.as_secs()))?
     }
 
+    /// Waits until its life is as wanted. Fails when the demo ends.
+    pub async fn becomes(&self, wanted: impl FnMut(&Life) -> bool) -> anyhow::Result<()> {
+        let mut life = self.life.clone();
+        life.wait_for(wanted).await?;
+        Ok(())
+    }
+
     /// Waits until it is given up; why.
     pub async fn given_up(&self) -> String {
         let mut life = self.life.clone();
@@ -132,7 +139,7 @@ impl Cast {
 }
 
 /// `a` to `z`, then `r27`, `r28`, …
-pub(super) fn names() -> impl Iterator<Item = String> {
+pub fn names() -> impl Iterator<Item = String> {
     ('a'..='z')
         .map(String::from)
         .chain((27..).map(|number| format!("r{number}")))

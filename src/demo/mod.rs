@@ -1,7 +1,8 @@
 //! `segue demo`: a simulated Discord and Lavalink, replicas as real processes, and a page to watch and break them.
 //!
 //! `simulator` starts the world, `cast` and `replica` keep the processes, `opening` makes the guilds play, `observer`
-//! paints the `picture` from the control API, `server` shows it, `acts` carries out what its buttons ask for.
+//! paints the `picture` from the control API, `server` shows it, `acts` carries out what its buttons ask for and what a
+//! `story` says.
 
 pub mod acts;
 pub mod cast;
@@ -18,6 +19,7 @@ pub mod replica;
 pub mod server;
 pub mod show;
 pub mod simulator;
+pub mod story;
 pub mod strips;
 pub mod wire;
 
@@ -32,6 +34,8 @@ use cast::Actor;
 use replica::{Launch, Life};
 use show::Show;
 use simulator::Ready;
+
+use crate::sim::story::Story;
 
 /// What `segue demo` was asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,6 +52,9 @@ pub struct DemoArgs {
     /// One line of JSON on standard output once all guilds play.
     #[arg(long)]
     pub json: bool,
+    /// A story to tell once all guilds play: a name or a file.
+    #[arg(long)]
+    pub story: Option<String>,
 }
 
 /// Runs the demo until Ctrl-C or SIGTERM. No process and no folder is left, also after an error.
@@ -72,12 +79,18 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 
 async fn stage(args: &DemoArgs, folder: &Path, ended: impl Future<Output = ()>) -> anyhow::Result<()> {
     let teller = Teller { json: args.json };
+    // A story that cannot be told is told before anything is started.
+    let story = args
+        .story
+        .as_deref()
+        .map(|name| story::find(name, args.replicas))
+        .transpose()?;
     let shards = simulator::shards_for(args.replicas);
     teller.say(&format!(
         "Starting a simulated Discord with {shards} shards and two simulated Lavalink nodes."
     ));
     let simulation = simulator::start(args.guilds, shards).await?;
-    let outcome = in_world(args, folder, &simulation.ready, teller, ended).await;
+    let outcome = in_world(args, folder, (&simulation.ready, story.as_ref()), teller, ended).await;
     simulation.end().await;
     outcome
 }
@@ -85,13 +98,13 @@ async fn stage(args: &DemoArgs, folder: &Path, ended: impl Future<Output = ()>) 
 async fn in_world(
     args: &DemoArgs,
     folder: &Path,
-    ready: &Ready,
+    (ready, story): (&Ready, Option<&Story>),
     teller: Teller,
     ended: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let show = Show::open(&ready.control, launches(args, folder, ready)?).await?;
     let outcome = tokio::select! {
-        outcome = perform(&show, ready, teller) => outcome,
+        outcome = perform(&show, ready, story, teller) => outcome,
         why = anyone_given_up(&show.cast.actors) => Err(anyhow::anyhow!(why)),
         () = ended => Ok(()),
     };
@@ -101,7 +114,7 @@ async fn in_world(
 }
 
 /// Makes everything play, then stays until it is dropped.
-async fn perform(show: &Show, ready: &Ready, teller: Teller) -> anyhow::Result<()> {
+async fn perform(show: &Show, ready: &Ready, story: Option<&Story>, teller: Teller) -> anyhow::Result<()> {
     let replicas = show.cast.actors.len();
     teller.say(&format!(
         "Starting {replicas} replica{} of the bot.",
@@ -124,6 +137,9 @@ async fn perform(show: &Show, ready: &Ready, teller: Teller) -> anyhow::Result<(
         "Everything plays. Open {} and break something. Ctrl-C ends it all.",
         show.page
     ));
+    if let Some(story) = story {
+        story::tell(story, show, &ready.control, |words| teller.say(words)).await?;
+    }
     std::future::pending().await
 }
 

@@ -30,6 +30,8 @@ pub struct Show {
     pub cast: Cast,
     /// The simulator's control API.
     pub control: Control,
+    /// Who carries out acts, so that the page learns of them.
+    pub hand: Stagehand,
     end: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -48,7 +50,7 @@ impl Show {
         let end = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(observer.watch(end.clone()));
-        let router = server::router(gallery, hand, end.clone());
+        let router = server::router(gallery, hand.clone(), end.clone());
         let closing = end.clone().cancelled_owned();
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(closing).await {
@@ -59,6 +61,7 @@ impl Show {
             page,
             cast,
             control,
+            hand,
             end,
             tasks,
         })

@@ -58,6 +58,24 @@ impl Call {
         }
     }
 
+    /// A call as its parts are written, without a request.
+    pub(crate) fn of(method: &str, target: &str, body: &[u8]) -> Self {
+        let (path, query) = target
+            .split_once('?')
+            .map_or((target, None), |(path, query)| (path, Some(query)));
+        Self {
+            method: method.to_owned(),
+            path: path_of(path),
+            query: query_of(query),
+            authorization: String::new(),
+            user_agent: String::new(),
+            body: match body {
+                [] => Ok(Value::Null),
+                body => serde_json::from_slice(body).map_err(|_| "the body is not JSON"),
+            },
+        }
+    }
+
     /// A whole number in the query, 0 when missing or odd.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.query.get(name).and_then(|text| text.parse().ok()).unwrap_or(0)

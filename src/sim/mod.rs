@@ -6,6 +6,7 @@ pub mod audio;
 pub mod clock;
 mod control;
 mod discord;
+pub mod hostile;
 mod http;
 pub mod injections;
 pub mod lavalink;
@@ -13,6 +14,7 @@ pub mod log;
 pub mod measure;
 pub mod oracle;
 mod seam;
+pub mod story;
 pub mod voice;
 
 use std::io;

@@ -87,11 +87,6 @@ impl Nodes {
         }
     }
 
-    /// Kinds of faults that are the nodes'.
-    pub(crate) fn fault_kinds() -> impl Iterator<Item = &'static str> {
-        lavalink::fault_kinds()
-    }
-
     /// `lavalink` of `GET /counters`.
     pub(crate) fn counters(&self) -> Value {
         self.nodes.counters()

@@ -2,6 +2,9 @@
 
 mod bench;
 mod chromium;
+mod clients;
+mod fuzz;
+mod lavalink;
 mod mongod;
 mod progress;
 mod test;
@@ -26,12 +29,15 @@ enum Task {
     Test(test::Args),
     /// Build in release, measure what Segue aims for, and print what holds
     Bench(bench::Args),
+    /// Feed the simulator's parsers with broken input for a while
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
     };
     ended.unwrap_or_else(|problem| {
         progress::say(&format!("xtask: {problem}"));

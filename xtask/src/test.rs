@@ -1,79 +1,138 @@
 //! `cargo xtask test`: what the tests need, the tests, and what they could not do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use clap::Subcommand;
+
 use crate::progress::Progress;
-use crate::{chromium, mongod, root};
+use crate::{chromium, clients, lavalink, mongod, root};
+
+/// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
+const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
 
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    /// Only a part of the tests
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Passed on to `cargo test`: a part of a test's name, or flags
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
-/// Runs everything. The exit code is that of `cargo test`; what is missing on this machine is skipped and said.
+/// A part of the tests that has a name of its own.
+#[derive(Clone, Debug, Subcommand)]
+enum Part {
+    /// Only the clients that are not ours, against the simulator
+    Clients,
+    /// The rows of the simulator's Lavalink, against any Lavalink by its address
+    Lavalink(lavalink::Args),
+}
+
+/// Runs everything, or the part that was named. The exit code is that of `cargo test`; what is missing on this machine is
+/// skipped and said.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
-    progress.say("setting up: a real mongod, and a browser for the pages");
     let mut lacking = Vec::new();
-    let mongod = mongod::install().map_err(|reason| lacking.push(reason)).ok();
-    if let Err(reason) = chromium::install(progress) {
-        lacking.push(reason);
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root()).arg("test");
+    match &args.part {
+        Some(Part::Lavalink(at)) => return lavalink::run(at, command),
+        Some(Part::Clients) => {
+            command.args(["--package", "segue", "--test", "clients"]);
+        }
+        None => {
+            progress.say("setting up: a real mongod, and a browser for the pages");
+            match mongod::install() {
+                Ok(program) => {
+                    command.env("SEGUE_MONGOD", program);
+                }
+                Err(reason) => lacking.push(reason),
+            }
+            lacking.extend(chromium::install(progress).err());
+            command.args(["--workspace", "--no-fail-fast"]);
+        }
     }
+    progress.say(&format!(
+        "setting up: clients that are not ours ({})",
+        clients::versions()
+    ));
+    lacking.extend(clients::install());
     for reason in &lacking {
         progress.say(&format!("not to be had here: {reason}"));
     }
-    progress.say("building, then running every test; a first build takes about five minutes on two cores");
-    let skips = Skips::new()?;
-    let passed = cargo_test(args, mongod.as_deref(), &skips.0)?;
+    progress.say("building, then running the tests; a first build takes about five minutes on two cores");
+    let (skips, rows) = (Lines::new("skips")?, Lines::new("rows")?);
+    command.env("SEGUE_SKIPS", &skips.0).env("SEGUE_CLIENT_ROWS", &rows.0);
+    let passed = command
+        .args(&args.rest)
+        .status()
+        .map_err(|error| format!("cargo test does not start: {error}"))?
+        .success();
     progress.say(if passed {
         "all tests passed"
     } else {
         "some tests failed; their names stand above"
     });
-    for line in told(&skips.lines()?, &lacking) {
-        crate::progress::say(&line);
+    for line in exercised(&rows.read()?).iter().chain(&told(&skips.read()?, &lacking)) {
+        crate::progress::say(line);
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn cargo_test(args: &Args, mongod: Option<&Path>, skips: &Path) -> Result<bool, String> {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["test", "--workspace", "--no-fail-fast"]).args(&args.rest);
-    command.current_dir(root()).env("SEGUE_SKIPS", skips);
-    if let Some(program) = mongod {
-        command.env("SEGUE_MONGOD", program);
-    }
-    let status = command
-        .status()
-        .map_err(|error| format!("cargo test does not start: {error}"))?;
-    Ok(status.success())
-}
+/// A file to which tests append lines, for what is said at the end. Removed then.
+struct Lines(PathBuf);
 
-/// The file to which tests append a line for each thing that they could not do. Removed at the end.
-struct Skips(PathBuf);
-
-impl Skips {
-    fn new() -> Result<Self, String> {
-        let path = std::env::temp_dir().join(format!("segue-skips-{}", std::process::id()));
+impl Lines {
+    fn new(kind: &str) -> Result<Self, String> {
+        let path = std::env::temp_dir().join(format!("segue-{kind}-{}", std::process::id()));
         std::fs::write(&path, "").map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }
 
-    fn lines(&self) -> Result<Vec<String>, String> {
+    fn read(&self) -> Result<Vec<String>, String> {
         let text = std::fs::read_to_string(&self.0).map_err(|error| format!("{}: {error}", self.0.display()))?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 }
 
-impl Drop for Skips {
+impl Drop for Lines {
     fn drop(&mut self) {
         std::fs::remove_file(&self.0).ok();
     }
+}
+
+/// Which rows each client exercised, and all together; nothing when no client ran. Lines are a name, a tab, and rows.
+fn exercised(lines: &[String]) -> Vec<String> {
+    let clients: BTreeMap<&str, &str> = lines.iter().filter_map(|line| line.split_once('\t')).collect();
+    let all: BTreeSet<(&str, u32)> = clients
+        .values()
+        .flat_map(|rows| rows.split(' '))
+        .filter_map(|row| Some((row.get(..1)?, row.get(1..)?.parse().ok()?)))
+        .collect();
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let each = |(client, rows): (&&str, &&str)| {
+        let count = rows.split(' ').count();
+        format!("  {client:<16} {count:>2}: {rows}")
+    };
+    let missing: Vec<String> = LISTED
+        .iter()
+        .flat_map(|(letter, count)| (1..=*count).map(move |number| (*letter, number)))
+        .filter(|row| !all.contains(row))
+        .map(|(letter, number)| format!("{letter}{number}"))
+        .collect();
+    let of_list: u32 = LISTED.iter().map(|(_, count)| count).sum();
+    let done = of_list - u32::try_from(missing.len()).unwrap_or(of_list);
+    std::iter::once("rows of the simulator that clients other than ours exercised:".to_owned())
+        .chain(clients.iter().map(each))
+        .chain([format!("  together {done} of {of_list}; not {}", missing.join(" "))])
+        .collect()
 }
 
 /// The closing list: each reason once, with how often it was given, then what the machine lacks.
@@ -115,6 +174,19 @@ mod tests {
             "  because mongod: python3 does not start",
         ];
         assert_eq!(told(&skipped, &lacking), expected);
+    }
+
+    #[test]
+    fn rows_are_told_by_client_and_together() {
+        let lines = owned(&["b\tG1 G2 N1", "a\tG2 L22", ""]);
+        let told = exercised(&lines);
+        assert_eq!(
+            told[1..3],
+            ["  a                 2: G2 L22", "  b                 3: G1 G2 N1"]
+        );
+        assert!(told[3].starts_with("  together 3 of 57; not G3 G4"), "{}", told[3]);
+        assert!(told[3].ends_with("L20 L21"), "{}", told[3]);
+        assert!(exercised(&[]).is_empty());
     }
 
     #[test]

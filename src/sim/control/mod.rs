@@ -77,7 +77,8 @@ impl Control {
         .await
     }
 
-    async fn answer(&self, call: &Call) -> Reply {
+    /// What one call gets.
+    pub(super) async fn answer(&self, call: &Call) -> Reply {
         let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
         let body = match &call.body {
             Ok(body) => body,

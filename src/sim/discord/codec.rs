@@ -31,6 +31,15 @@ impl Codec {
         Some(Self::Zstd(context))
     }
 
+    /// Its name in a client's query; none for text.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Text => None,
+            Self::Zstd(_) => Some("zstd-stream"),
+            Self::Zlib(_) => Some("zlib-stream"),
+        }
+    }
+
     /// One payload as one frame; `None` when the stream is broken.
     pub(crate) fn frame(&mut self, payload: Utf8Bytes) -> Option<Message> {
         let done = match self {

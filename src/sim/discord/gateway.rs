@@ -75,6 +75,8 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
         next: None,
     };
     let mut codec = Codec::new(query.get("compress").map(String::as_str));
+    let fields = json!({"conn": gateway.link.conn, "version": query.get("v"), "compress": codec.name()});
+    discord.lock().log.append("gateway_opened", fields);
     let end = if let Some(end) = refuse_query(&query) {
         end
     } else {
@@ -96,6 +98,25 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
             farewell(&mut socket, Some(frame)).await;
         }
     }
+}
+
+/// The frames of one connection without its socket, whatever they say: for bytes that nobody sends in good faith.
+pub(crate) fn hear<'a>(discord: &Discord, frames: impl Iterator<Item = &'a [u8]>) {
+    let (link, _orders) = Link::new(discord.next_conn(), discord.stop().child_token());
+    let mut gateway = Gateway {
+        discord,
+        link,
+        session: None,
+        sent_ms: VecDeque::new(),
+        beat: Instant::now(),
+        heard: None,
+        general: true,
+        next: None,
+    };
+    gateway.hello();
+    let mut ends = frames.map(|frame| gateway.read(frame)).filter_map(Result::err);
+    let end = ends.next().unwrap_or(End::Gone);
+    gateway.over(&end);
 }
 
 fn refuse_query(query: &HashMap<String, String>) -> Option<End> {

@@ -4,7 +4,7 @@ mod channel;
 mod codec;
 mod command;
 mod fault;
-mod gateway;
+pub(crate) mod gateway;
 pub(crate) mod ids;
 pub(crate) mod interaction;
 mod later;

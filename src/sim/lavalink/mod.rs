@@ -3,6 +3,7 @@
 mod catalogue;
 mod fault;
 mod handover;
+pub(crate) mod hostile;
 mod life;
 mod listen;
 mod node;
@@ -17,6 +18,7 @@ mod session;
 mod socket;
 mod track;
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -212,7 +214,7 @@ impl Nodes {
         }
         let seed = surroundings.seed;
         let counters: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
-        let catalogue = Arc::new(Catalogue::new(seed));
+        let catalogue = LazyCell::new(|| Arc::new(Catalogue::new(seed)));
         let now = i64::try_from(surroundings.clock.now_ms()).unwrap_or(0);
         let mut nodes = Vec::with_capacity(names.len());
         for ((name, at), nth) in names.iter().zip(listen).zip(0_u64..) {

@@ -209,8 +209,7 @@ impl World {
     }
 
     fn unknown_kind(kind: &str) -> String {
-        let mut known: Vec<&str> = KINDS.iter().copied().chain(Nodes::fault_kinds()).collect();
-        known.sort_unstable();
+        let known = crate::sim::fault_kinds();
         format!("no fault is called \"{kind}\"; there are: {}", known.join(", "))
     }
 

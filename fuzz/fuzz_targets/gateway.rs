@@ -1,0 +1,4 @@
+//! Any bytes as the simulator's parser of `segue::sim::hostile::gateway` meets them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| segue::sim::hostile::gateway(bytes));
