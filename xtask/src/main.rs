@@ -1,6 +1,8 @@
 //! The project's own tasks, run as `cargo xtask TASK`: setting up what tests need, and running them.
 
+mod chart;
 mod chromium;
+mod debian;
 mod mongod;
 mod progress;
 mod test;
@@ -22,11 +24,20 @@ struct Cli {
 enum Task {
     /// Set up what the tests need, run all of them, and list what was skipped and why
     Test(test::Args),
+    /// Write charts/segue/README.md from the comments in its values
+    ChartDocs,
+    /// Write the dashboards in charts/segue/files/dashboards from xtask/dashboards.toml
+    Dashboards,
+    /// Write the manifests below k8s/ from the chart
+    K8sRender,
 }
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
+        Task::ChartDocs => chart::docs(),
+        Task::Dashboards => chart::dashboards(),
+        Task::K8sRender => chart::manifests(),
     };
     ended.unwrap_or_else(|problem| {
         progress::say(&format!("xtask: {problem}"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::progress::Progress;
-use crate::{chromium, mongod};
+use crate::{chart, chromium, mongod};
 
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,12 +18,13 @@ pub(crate) struct Args {
 /// Runs everything. The exit code is that of `cargo test`; what is missing on this machine is skipped and said.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
-    progress.say("setting up: a real mongod, and a browser for the pages");
+    progress.say("setting up: a real mongod, a browser for the pages, Helm and Prometheus for the chart");
     let mut lacking = Vec::new();
     let mongod = mongod::install().map_err(|reason| lacking.push(reason)).ok();
     if let Err(reason) = chromium::install(progress) {
         lacking.push(reason);
     }
+    lacking.extend(chart::install(progress));
     for reason in &lacking {
         progress.say(&format!("not to be had here: {reason}"));
     }
