@@ -81,13 +81,6 @@ impl Actor {
             .map_err(|_| anyhow::anyhow!("replica {} was not ready within {} s", self.name, within.as_secs()))?
     }
 
-    /// Waits until its life is as wanted. Fails when the demo ends.
-    pub async fn becomes(&self, wanted: impl FnMut(&Life) -> bool) -> anyhow::Result<()> {
-        let mut life = self.life.clone();
-        life.wait_for(wanted).await?;
-        Ok(())
-    }
-
     /// Waits until it is given up; why.
     pub async fn given_up(&self) -> String {
         let mut life = self.life.clone();

@@ -5,8 +5,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 
 use super::acts::{self, Stagehand};
-use super::cast::{Actor, names};
-use super::replica::Life;
+use super::cast::names;
 use super::show::Show;
 use crate::sim::story::{self, Act, Problem, Story, Troupe};
 

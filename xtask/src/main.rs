@@ -1,8 +1,10 @@
 //! The project's own tasks, run as `cargo xtask TASK`: setting up what tests need, running them, and measuring.
 
 mod bench;
+mod chart;
 mod chromium;
 mod clients;
+mod debian;
 mod fuzz;
 mod lavalink;
 mod mongod;
@@ -31,6 +33,12 @@ enum Task {
     Bench(bench::Args),
     /// Feed the simulator's parsers with broken input for a while
     Fuzz(fuzz::Args),
+    /// Write charts/segue/README.md from the comments in its values
+    ChartDocs,
+    /// Write the dashboards in charts/segue/files/dashboards from xtask/dashboards.toml
+    Dashboards,
+    /// Write the manifests below k8s/ from the chart
+    K8sRender,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +46,9 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::ChartDocs => chart::docs(),
+        Task::Dashboards => chart::dashboards(),
+        Task::K8sRender => chart::manifests(),
     };
     ended.unwrap_or_else(|problem| {
         progress::say(&format!("xtask: {problem}"));

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use clap::Subcommand;
 
 use crate::progress::Progress;
-use crate::{chromium, clients, lavalink, mongod, root};
+use crate::{chart, chromium, clients, lavalink, mongod, root};
 
 /// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
 const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
             command.args(["--package", "segue", "--test", "clients"]);
         }
         None => {
-            progress.say("setting up: a real mongod, and a browser for the pages");
+            progress.say("setting up: a real mongod, a browser for the pages, Helm and Prometheus for the chart");
             match mongod::install() {
                 Ok(program) => {
                     command.env("SEGUE_MONGOD", program);
@@ -54,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
                 Err(reason) => lacking.push(reason),
             }
             lacking.extend(chromium::install(progress).err());
+            lacking.extend(chart::install(progress));
             command.args(["--workspace", "--no-fail-fast"]);
         }
     }

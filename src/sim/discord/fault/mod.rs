@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::seam::Nodes;
 use super::payload;
 use super::session::{Link, Out, Refusal};
 use super::world::World;
