@@ -66,15 +66,16 @@ impl Evidence {
     /// Takes in a sign; `wall_ms`: when it was seen.
     pub fn sign(&mut self, member: MemberId, sign: Sign, wall_ms: i64) {
         let seen = self.connections.entry(member).or_default();
-        match &sign {
-            Sign::Connected => *seen = Connection::default(),
+        match sign {
+            Sign::Connected => {
+                *seen = Connection::default();
+                return;
+            }
             Sign::Cut => {}
             Sign::Refused => seen.refused = true,
-            Sign::Answered(other) => seen.answered = Some(other.clone()),
+            Sign::Answered(other) => seen.answered = Some(other),
         }
-        if sign != Sign::Connected {
-            seen.cut_wall_ms.get_or_insert(wall_ms);
-        }
+        seen.cut_wall_ms.get_or_insert(wall_ms);
     }
 
     /// Takes in what the Pod watch shows.

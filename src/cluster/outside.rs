@@ -113,7 +113,7 @@ impl Kubernetes {
                 uid: self.member.origin.pod_uid.clone(),
                 predecessors: pods::predecessors(&self.member).await,
             };
-            pods::watch_pods(client, namespace, own, self.container, self.events).await;
+            Box::pin(pods::watch_pods(client, namespace, own, self.container, self.events)).await;
         };
         tokio::join!(elector.run(), pods);
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: what the tests need, the tests, and what they could not do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Subcommand;

@@ -170,21 +170,17 @@ impl Leadership {
         else {
             return false;
         };
-        match answer {
-            Ok(term) => {
-                self.term = self.term.max(term);
-                self.role = Role::Leader {
-                    term,
-                    until_ms: *until_ms,
-                };
-                true
-            }
-            Err(Failed) => {
-                *asking = false;
-                *retry_ms = now + timing::RETRY;
-                false
-            }
-        }
+        let Ok(term) = answer else {
+            *asking = false;
+            *retry_ms = now + timing::RETRY;
+            return false;
+        };
+        self.term = self.term.max(term);
+        self.role = Role::Leader {
+            term,
+            until_ms: *until_ms,
+        };
+        true
     }
 
     /// A higher term was met: somebody else leads.
