@@ -52,12 +52,12 @@ pub(super) async fn renew(store: SharedStore, me: MemberId, beat: Beat, clock: C
     Event::Renewed { sent_ms, answer }
 }
 
-pub(super) async fn held(why: String, sent_ms: i64) -> Event {
+pub(super) fn held(why: String, sent_ms: i64) -> impl Future<Output = Event> + Send {
     warn!(why, "not renewing: this process makes no progress");
-    Event::Renewed {
+    std::future::ready(Event::Renewed {
         sent_ms,
         answer: Renewal::Held,
-    }
+    })
 }
 
 pub(super) async fn look(store: SharedStore, clock: Clock) -> Event {
