@@ -52,7 +52,7 @@ pub(super) async fn renew(store: SharedStore, me: MemberId, beat: Beat, clock: C
     Event::Renewed { sent_ms, answer }
 }
 
-pub(super) fn held(why: String, sent_ms: i64) -> impl Future<Output = Event> + Send {
+pub(super) fn held(why: &str, sent_ms: i64) -> impl Future<Output = Event> + Send + use<> {
     warn!(why, "not renewing: this process makes no progress");
     std::future::ready(Event::Renewed {
         sent_ms,

@@ -182,7 +182,7 @@ impl Round {
         match effect {
             Effect::Renew => match healthy() {
                 Ok(()) => drop(self.acts.spawn(calls::renew(store, id, beat(), clock))),
-                Err(why) => drop(self.acts.spawn(calls::held(why, clock.now_ms()))),
+                Err(why) => drop(self.acts.spawn(calls::held(&why, clock.now_ms()))),
             },
             Effect::Look => drop(self.acts.spawn(calls::look(store, clock))),
             Effect::Claim { shard, previous } => {
