@@ -1,6 +1,7 @@
 //! What can be written after `segue`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -56,7 +57,11 @@ pub struct DemoArgs {
 
 /// `segue sim`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
+    /// What to do; without, the simulator runs until a signal.
+    #[command(subcommand)]
+    pub act: Option<SimAct>,
     /// How many guilds there are at first
     #[arg(long, default_value_t = 1)]
     pub guilds: u32,
@@ -81,6 +86,45 @@ pub struct SimArgs {
     /// What voice server updates name, HOST:PORT, for a real Lavalink with a voice server of yours
     #[arg(long, value_name = "HOST:PORT")]
     pub voice_endpoint: Option<String>,
+    /// How long a gateway session without a socket can be resumed, in ms
+    #[arg(long, default_value_t = 90_000)]
+    pub session_ttl_ms: u64,
+    /// How often Discord wants a heartbeat, in ms
+    #[arg(long, default_value_t = 41_250, value_parser = clap::value_parser!(u64).range(1..))]
+    pub heartbeat_ms: u64,
+}
+
+/// What `segue sim` does besides running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SimAct {
+    /// Judge a log that `GET /log` gave: print each violation as a line of JSON, and end with 1 if there is any
+    Check {
+        /// The file, or - for the standard input
+        log: PathBuf,
+    },
+    /// Measure what the simulator itself costs, and print it as JSON; it drives itself over its sockets
+    #[command(hide = true)]
+    Measure(MeasureArgs),
+}
+
+/// `segue sim measure`.
+#[derive(Clone, Debug, Args)]
+pub struct MeasureArgs {
+    /// Guilds of the steady state
+    #[arg(long, default_value_t = 10_000)]
+    pub guilds: u32,
+    /// How many of them play
+    #[arg(long, default_value_t = 1_000)]
+    pub players: u32,
+    /// Idle guilds of the start
+    #[arg(long, default_value_t = 100_000)]
+    pub idle: u32,
+    /// Events a second to ask for
+    #[arg(long, default_value_t = 20_000)]
+    pub events: u32,
+    /// How long each state is watched, in seconds
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u32,
 }
 
 impl SimArgs {
@@ -133,6 +177,16 @@ mod tests {
     fn no_flag_takes_the_token_itself() {
         assert!(Cli::try_parse_from(["segue", "run", "--discord-token", "x"]).is_err());
         assert!(Cli::try_parse_from(["segue", "run", "--discord-token-file", "x"]).is_ok());
+    }
+
+    #[test]
+    fn a_log_is_judged_by_name() {
+        let cli = Cli::try_parse_from(["segue", "sim", "check", "a.log"]).unwrap();
+        let Some(Command::Sim(sim)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert!(matches!(sim.act, Some(SimAct::Check { log }) if log.ends_with("a.log")));
+        assert!(Cli::try_parse_from(["segue", "sim", "--guilds", "3", "check", "a.log"]).is_err());
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Where commands meet the parts that do the work: one small function each.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{self, SignalKind};
 use tokio_util::sync::CancellationToken;
 
-use super::args::{DemoArgs, SimArgs};
+use super::args::{DemoArgs, MeasureArgs, SimAct, SimArgs};
 use super::exit::Exit;
 use super::{Failure, Out};
 use crate::app::{self, RunError};
@@ -55,6 +59,11 @@ pub(super) async fn demo(args: DemoArgs, _out: &Out) -> Result<Exit, Failure> {
 
 /// Runs the simulator until it is told to stop.
 pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
+    match args.act {
+        Some(SimAct::Check { log }) => return check(&log, out),
+        Some(SimAct::Measure(args)) => return Box::pin(measure(&args, out)).await,
+        None => {}
+    }
     let nodes = args.node_names();
     let sim = sim::start(sim::Options {
         guilds: args.guilds as usize,
@@ -65,11 +74,42 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
         listen: args.listen,
         advertise: args.advertise,
         voice_endpoint: args.voice_endpoint,
+        session_ttl_ms: args.session_ttl_ms,
+        heartbeat_ms: args.heartbeat_ms,
     })
     .await?;
     out.line(serde_json::to_string(&sim.ready).map_err(|error| Failure(error.to_string()))?);
     signal().await?;
     sim.shutdown().await;
+    Ok(Exit::Ended)
+}
+
+/// Judges a log alone.
+fn check(log: &Path, out: &Out) -> Result<Exit, Failure> {
+    let unread = |why: std::io::Error| Failure(format!("{}: {why}", log.display()));
+    let found = if log == Path::new("-") {
+        sim::oracle::judge(std::io::stdin().lock())
+    } else {
+        File::open(log).and_then(|file| sim::oracle::judge(BufReader::new(file)))
+    };
+    let found = found.map_err(unread)?;
+    for violation in &found {
+        out.line(serde_json::to_string(violation).map_err(|error| Failure(error.to_string()))?);
+    }
+    Ok(if found.is_empty() { Exit::Ended } else { Exit::Failed })
+}
+
+/// Measures the simulator.
+async fn measure(args: &MeasureArgs, out: &Out) -> Result<Exit, Failure> {
+    let wanted = sim::measure::Wanted {
+        guilds: args.guilds as usize,
+        players: args.players as usize,
+        idle: args.idle as usize,
+        events: args.events,
+        watch: Duration::from_secs(u64::from(args.seconds)),
+    };
+    let measured = sim::measure::run(&wanted).await?;
+    out.line(serde_json::to_string(&measured).map_err(|error| Failure(error.to_string()))?);
     Ok(Exit::Ended)
 }
 
