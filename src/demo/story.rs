@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::acts::{self, Stagehand};
 use super::cast::{Actor, names};
@@ -22,15 +23,13 @@ const NODES: [&str; 2] = ["a", "b"];
 
 /// A story by its name or its file, with only nodes and replicas that there are.
 pub fn find(name: &str, replicas: u32) -> anyhow::Result<Story> {
-    let shipped = SHIPPED.iter().find(|(known, _)| *known == name);
-    let text = match shipped {
-        Some((_, text)) => (*text).to_owned(),
-        None => {
-            let known = SHIPPED.map(|(known, _)| known).join(", ");
-            std::fs::read_to_string(name).with_context(|| {
-                format!("there is no story {name}: it is neither a file nor one that ships with the demo ({known})")
-            })?
-        }
+    let text = if let Some((_, text)) = SHIPPED.iter().find(|(known, _)| *known == name) {
+        (*text).to_owned()
+    } else {
+        let known = SHIPPED.map(|(known, _)| known).join(", ");
+        std::fs::read_to_string(name).with_context(|| {
+            format!("there is no story {name}: it is neither a file nor one that ships with the demo ({known})")
+        })?
     };
     let story = story::parse(name, &text).map_err(|problems| bad(&problems))?;
     let replicas: Vec<String> = names().take(replicas.max(1) as usize).collect();
@@ -92,12 +91,10 @@ impl Troupe for Stage {
             | Act::AddGuild
             | Act::RemoveGuild(_)
             | Act::Note(_) => return None,
-            Act::Fault { kind, fields } => {
-                match (kind.as_str(), fields.get("shard").and_then(|shard| shard.as_u64())) {
-                    ("expire_session", Some(shard)) => self.act(acts::Act::ExpireSession { shard }).await,
-                    _ => return None,
-                }
-            }
+            Act::Fault { kind, fields } => match (kind.as_str(), fields.get("shard").and_then(Value::as_u64)) {
+                ("expire_session", Some(shard)) => self.act(acts::Act::ExpireSession { shard }).await,
+                _ => return None,
+            },
         };
         Some(done.map_err(|error| format!("{error:#}")))
     }

@@ -18,5 +18,6 @@ mod sim_discord;
 mod sim_lavalink;
 mod skip;
 mod store;
+mod stories;
 mod tidy;
 mod traces;

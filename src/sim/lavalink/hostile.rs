@@ -54,7 +54,13 @@ pub(crate) fn patch(body: &[u8]) {
     for _ in 0..WAKES {
         let next = fx.iter().filter_map(|effect| match effect {
             Effect::Wake { at_ms, what } => Some((*at_ms, *what)),
-            _ => None,
+            Effect::Event(_)
+            | Effect::Update
+            | Effect::Lost
+            | Effect::Started
+            | Effect::Frames { .. }
+            | Effect::Carries { .. }
+            | Effect::HangUp { .. } => None,
         });
         let Some((at_ms, what)) = next.min() else { break };
         fx.clear();
