@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::acts::{self, Stagehand};
 use super::cast::names;
@@ -21,8 +22,7 @@ const NODES: [&str; 2] = ["a", "b"];
 
 /// A story by its name or its file, with only nodes and replicas that there are.
 pub fn find(name: &str, replicas: u32) -> anyhow::Result<Story> {
-    let shipped = SHIPPED.iter().find(|(known, _)| *known == name);
-    let text = if let Some((_, text)) = shipped {
+    let text = if let Some((_, text)) = SHIPPED.iter().find(|(known, _)| *known == name) {
         (*text).to_owned()
     } else {
         let known = SHIPPED.map(|(known, _)| known).join(", ");
@@ -88,12 +88,10 @@ impl Troupe for Stage {
             | Act::AddGuild
             | Act::RemoveGuild(_)
             | Act::Note(_) => return None,
-            Act::Fault { kind, fields } => {
-                match (kind.as_str(), fields.get("shard").and_then(serde_json::Value::as_u64)) {
-                    ("expire_session", Some(shard)) => self.act(acts::Act::ExpireSession { shard }).await,
-                    _ => return None,
-                }
-            }
+            Act::Fault { kind, fields } => match (kind.as_str(), fields.get("shard").and_then(Value::as_u64)) {
+                ("expire_session", Some(shard)) => self.act(acts::Act::ExpireSession { shard }).await,
+                _ => return None,
+            },
         };
         Some(done.map_err(|error| format!("{error:#}")))
     }

@@ -135,7 +135,8 @@ async fn of_two_that_take_it_at_the_same_time_one_is_refused() {
     scene.pass(500, &mut [&mut a]).await;
     let (mut b, mut c) = (scene.stand("b"), scene.stand("c"));
     scene.pass(2_000, &mut [&mut a, &mut b, &mut c]).await;
-    (b.link(Link::Slow(700)), c.link(Link::Slow(700)));
+    b.link(Link::Slow(700));
+    c.link(Link::Slow(700));
     a.link(Link::Cut);
     scene.pass(14_000, &mut [&mut a, &mut b, &mut c]).await;
     let now = scene.now();

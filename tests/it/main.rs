@@ -24,6 +24,7 @@ mod sim_lavalink;
 mod sim_robustness;
 mod skip;
 mod store;
+mod stories;
 mod tidy;
 mod traces;
 mod versions;

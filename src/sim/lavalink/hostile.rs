@@ -52,11 +52,15 @@ pub(crate) fn patch(body: &[u8]) {
         player.set_end_time(now, end_time, &mut fx);
     }
     for _ in 0..WAKES {
-        let next = fx.iter().filter_map(|effect| {
-            let Effect::Wake { at_ms, what } = effect else {
-                return None;
-            };
-            Some((*at_ms, *what))
+        let next = fx.iter().filter_map(|effect| match effect {
+            Effect::Wake { at_ms, what } => Some((*at_ms, *what)),
+            Effect::Event(_)
+            | Effect::Update
+            | Effect::Lost
+            | Effect::Started
+            | Effect::Frames { .. }
+            | Effect::Carries { .. }
+            | Effect::HangUp { .. } => None,
         });
         let Some((at_ms, what)) = next.min() else { break };
         fx.clear();

@@ -115,6 +115,11 @@ impl Act {
         matches!(self, Self::KillReplica(_) | Self::StopReplica(_) | Self::RollReplicas)
     }
 
+    /// Whether it goes on for a while, and other acts with it.
+    fn takes_time(&self) -> bool {
+        matches!(self, Self::RollReplicas)
+    }
+
     /// The replica that it names.
     fn replica(&self) -> Option<&str> {
         if let Self::KillReplica(name) | Self::StopReplica(name) = self {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
@@ -32,7 +34,8 @@ impl Troupe for Alone {
 }
 
 /// Tells a story from now on, through the control API at `control` (`http://…`). Each step is told to `say` as it happens,
-/// with what became of it where it failed: a story goes on as the evening does. Ends after the last step.
+/// with what became of it where it failed: a story goes on as the evening does. An act that takes its time goes on beside the
+/// next ones, and is told again when it is done. Ends after the last step.
 ///
 /// # Errors
 /// No HTTP client can be made.
@@ -47,16 +50,39 @@ pub async fn run(
         control: control.trim_end_matches('/').to_owned(),
         dead: HashMap::new(),
     };
+    let mut long = FuturesUnordered::new();
     let began = Instant::now();
     for step in &story.steps {
-        sleep_until(began + step.at).await;
+        let mut moment = std::pin::pin!(sleep_until(began + step.at));
+        loop {
+            tokio::select! {
+                () = &mut moment => break,
+                Some(done) = long.next() => say(String::as_str(&done)),
+            }
+        }
+        if step.act.takes_time() {
+            say(&step.to_string());
+            long.push(async move { finished(step, troupe.take(&step.act).await) });
+            continue;
+        }
         let outcome = match troupe.take(&step.act).await {
             Some(outcome) => outcome,
             None => world.perform(&step.act).await,
         };
         say(&told(step, &outcome));
     }
+    while let Some(done) = long.next().await {
+        say(&done);
+    }
     Ok(())
+}
+
+fn finished(step: &Step, outcome: Option<Result<(), String>>) -> String {
+    match outcome {
+        Some(Ok(())) => format!("      {} – done", step.words),
+        Some(Err(why)) => format!("      {} – but {why}", step.words),
+        None => format!("      {} – but only `segue demo` has replicas", step.words),
+    }
 }
 
 fn told(step: &Step, outcome: &Result<(), String>) -> String {

@@ -59,7 +59,13 @@ impl Link {
         let sent_ms = self.world.now();
         let (there, back, lost_there, lost_back) = self.fate();
         let dead = self.is_cut(sent_ms);
-        if !(dead || lost_there) {
+        if dead || lost_there {
+            // The connection hangs until the caller gives up.
+            self.world.send(async move {
+                sleep(Duration::from_millis(2 * timing::OPERATION.unsigned_abs())).await;
+                drop(answer);
+            });
+        } else {
             let world = Arc::clone(&self.world);
             self.world.send(async move {
                 sleep(Duration::from_millis(there.unsigned_abs())).await;
@@ -71,12 +77,6 @@ impl Link {
                 if !lost_back {
                     let _gave_up = answer.send(result);
                 }
-            });
-        } else {
-            // The connection hangs until the caller gives up.
-            self.world.send(async move {
-                sleep(Duration::from_millis(2 * timing::OPERATION.unsigned_abs())).await;
-                drop(answer);
             });
         }
         let limit = Duration::from_millis(timing::OPERATION.unsigned_abs());

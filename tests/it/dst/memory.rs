@@ -34,12 +34,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn broke(&mut self, now: i64, what: String) {
+    pub(super) fn broke(&mut self, now: i64, what: &str) {
         self.history.push(format!("{now:>7} BROKEN {what}"));
         self.broken.push(format!("at {now}: {what}"));
     }
 
-    pub(super) fn note(&mut self, now: i64, what: String) {
+    pub(super) fn note(&mut self, now: i64, what: &str) {
         self.history.push(format!("{now:>7} {what}"));
     }
 
@@ -57,7 +57,7 @@ impl Memory {
             renewed_ms: self.clock(now),
             ..row
         };
-        self.note(now, format!("{} joins", row.id));
+        self.note(now, &format!("{} joins", row.id));
         self.members.entry(row.id.clone()).or_insert(row);
     }
 
@@ -82,7 +82,7 @@ impl Memory {
         row.state = MemberState::Fenced;
         row.why = Some(fence.why.clone());
         row.final_ms = Some(clock);
-        self.note(now, format!("{} is fenced: {}", fence.id, fence.why));
+        self.note(now, &format!("{} is fenced: {}", fence.id, fence.why));
         true
     }
 
@@ -93,7 +93,7 @@ impl Memory {
         };
         row.state = state;
         row.final_ms = state.is_final().then_some(clock);
-        self.note(now, format!("{id} is {}", state.name()));
+        self.note(now, &format!("{id} is {}", state.name()));
         true
     }
 
@@ -109,7 +109,7 @@ impl Memory {
     pub(super) fn new_term(&mut self, now: i64, me: &MemberId) -> u64 {
         self.leader.term += 1;
         self.leader.holder = Some(me.clone());
-        self.note(now, format!("{me} leads in term {}", self.leader.term));
+        self.note(now, &format!("{me} leads in term {}", self.leader.term));
         self.leader.term
     }
 
@@ -137,7 +137,7 @@ impl Memory {
         let mine = self.leader.holder.as_ref() == Some(me) && self.leader.term == term;
         if mine {
             self.leader.holder = None;
-            self.note(now, format!("{me} resigns"));
+            self.note(now, &format!("{me} resigns"));
         }
         mine
     }
@@ -164,7 +164,7 @@ impl Memory {
             if moves {
                 self.note(
                     now,
-                    format!("shard {} is to be {}'s (term {term})", one.shard, one.want),
+                    &format!("shard {} is to be {}'s (term {term})", one.shard, one.want),
                 );
             }
         }
@@ -173,7 +173,7 @@ impl Memory {
                 "I6: term {term} moved {applied:?} after term {} was complete",
                 self.complete_term
             );
-            self.broke(now, what);
+            self.broke(now, &what);
         }
         let complete = (0..total).all(|id| self.shards.get(&id).is_some_and(|row| row.want_term >= term));
         if complete {
@@ -192,14 +192,14 @@ impl Memory {
             return None;
         }
         if let Some(owner) = row.owner.as_ref().filter(|owner| !self.is_final(owner)) {
-            self.broke(now, format!("I5: {me} took shard {id} from {owner}, which is alive"));
+            self.broke(now, &format!("I5: {me} took shard {id} from {owner}, which is alive"));
         }
         let row = self.shards.get_mut(&id)?;
         row.released = row.released.take().filter(|_| row.owner.is_none());
         row.owner = Some(me.clone());
         row.epoch = Epoch(row.epoch.0 + 1);
         let row = row.clone();
-        self.note(now, format!("{me} takes shard {id} (epoch {})", row.epoch.0));
+        self.note(now, &format!("{me} takes shard {id} (epoch {})", row.epoch.0));
         Some(row)
     }
 
@@ -218,7 +218,7 @@ impl Memory {
                 guild.owner = None;
             }
         }
-        self.note(now, format!("{me} gives shard {id} up"));
+        self.note(now, &format!("{me} gives shard {id} up"));
         true
     }
 
@@ -253,7 +253,7 @@ impl Memory {
         if known.rev < confirmed {
             self.broke(
                 now,
-                format!(
+                &format!(
                     "I2: {me} found guild {id} at {:?}, {confirmed:?} was confirmed",
                     known.rev
                 ),

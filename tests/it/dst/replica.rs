@@ -193,7 +193,7 @@ async fn elector(
         clock,
     };
     Elector::new(client, "default", candidate, ordered, events).run().await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What is written for a shard: one guild.
@@ -330,12 +330,12 @@ async fn write(store: SharedStore, me: MemberId, shard: u32, epoch: Epoch, rev: 
         head: Head::default(),
         lists: None,
     };
-    let wrote = match store.write_guild(&write).await {
+    let outcome = match store.write_guild(&write).await {
         Ok(Written::Done) => Wrote::Confirmed(rev),
         Ok(Written::Lost) => Wrote::Lost,
         Ok(Written::Stale) | Err(_) => Wrote::Unknown,
     };
-    (shard, wrote)
+    (shard, outcome)
 }
 
 /// The other members, over ways that lose things.

@@ -261,7 +261,7 @@ impl Cluster {
         let unserved = self.world.unserved();
         if !unserved.is_empty() {
             let now = self.world.now();
-            self.world.memory().broke(now, format!("I12: {}", unserved.join("; ")));
+            self.world.memory().broke(now, &format!("I12: {}", unserved.join("; ")));
         }
     }
 

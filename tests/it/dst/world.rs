@@ -144,7 +144,7 @@ impl World {
     }
 
     pub(super) fn note(&self, what: String) {
-        self.memory().note(self.now(), what);
+        self.memory().note(self.now(), &what);
     }
 
     /// Something is under way, whatever becomes of its sender.
@@ -227,7 +227,7 @@ impl World {
         if let Some(outage) = lock(&self.outages).iter().find(|outage| unseen(outage)) {
             memory.broke(
                 sent_ms,
-                format!("I7: fenced by time-out although the store was away: {outage:?}"),
+                &format!("I7: fenced by time-out although the store was away: {outage:?}"),
             );
         }
         let server = lock(&self.server);
@@ -236,7 +236,7 @@ impl World {
             let ended = server.annotated.get(at + 1).map(|(until, _)| self.ms(*until));
             let began = self.ms(server.annotated[at].0);
             if began < sent_ms && ended.is_none_or(|ended| sent_ms < ended + timing::WITNESS_GRACE) {
-                memory.broke(sent_ms, "I7: fenced by time-out within the grace".to_owned());
+                memory.broke(sent_ms, "I7: fenced by time-out within the grace");
             }
         }
     }
@@ -261,7 +261,7 @@ impl World {
         for (shard, who) in drivers.into_iter().filter(|(_, who)| who.len() > 1) {
             if !self.shape.clock_moves {
                 self.memory()
-                    .broke(self.now(), format!("I1: shard {shard} is driven by {who:?}"));
+                    .broke(self.now(), &format!("I1: shard {shard} is driven by {who:?}"));
             }
         }
     }
@@ -276,14 +276,14 @@ impl World {
                 continue;
             };
             let driver = row.owner.as_ref().and_then(|owner| lives.get(owner));
-            let driven = driver.is_some_and(|life| {
+            let is_driven = driver.is_some_and(|life| {
                 life.drives.get(&shard) == Some(&row.epoch.0)
                     && matches!(life.permit.standing(), Standing::Valid { .. })
             });
-            if row.owner.is_none() || row.owner != row.want || !driven {
+            if row.owner.is_none() || row.owner != row.want || !is_driven {
                 let holder = row.owner.as_ref().and_then(|owner| memory.members.get(owner));
                 wrong.push(format!(
-                    "shard {shard}: want {:?}, owner {:?} ({:?}), driven {driven}",
+                    "shard {shard}: want {:?}, owner {:?} ({:?}), driven {is_driven}",
                     row.want,
                     row.owner,
                     holder.map(|row| row.state)

@@ -431,14 +431,14 @@ impl Model for Lease {
 fn holds(model: Lease) {
     let began = tokio::time::Instant::now();
     let (broken, states) = super::search(model);
-    println!("{model:?}: {states} states in {:?}", began.elapsed());
+    eprintln!("{model:?}: {states} states in {:?}", began.elapsed());
     assert_eq!(broken, None, "{model:?}");
     assert!(states > 10_000, "{states} states are no search");
 }
 
 fn breaks(model: Lease, property: &str) {
     let (broken, states) = super::search(model);
-    println!("{model:?}: {broken:?} after {states} states");
+    eprintln!("{model:?}: {broken:?} after {states} states");
     assert_eq!(broken, Some(property), "{model:?}");
 }
 
@@ -486,7 +486,6 @@ fn an_old_write_lands_without_the_epoch_guard() {
         deaths: 0,
         restarts: 0,
         orders: 2,
-        ..ALL
     });
     let (broken, _) = super::search(model);
     assert_eq!(broken, Some(NO_OLD_WRITE_LANDS));
@@ -511,7 +510,7 @@ fn a_clock_of_the_store_that_is_moved_under_a_new_leader_costs_a_moment_of_two_d
     };
     breaks(model, NOBODY_DRIVES_BESIDE);
     let (broken, states) = super::search(OnlyData(model));
-    println!("only data: {states} states");
+    eprintln!("only data: {states} states");
     assert_eq!(broken, None);
 }
 

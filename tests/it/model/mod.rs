@@ -3,6 +3,10 @@
 //!
 //! * [`lease`]: permits, fences, epochs and revs of one guild between two members.
 //! * [`witness`]: what the leader says of the store on the Lease.
+#![expect(
+    clippy::print_stderr,
+    reason = "how much was searched is for whoever reads a failure"
+)]
 
 mod lease;
 mod witness;
@@ -10,7 +14,7 @@ mod witness;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker as _, HasDiscoveries, Model};
 
 /// Searches until something is broken or everything was seen. Returns the first broken property, and how many different
 /// states there were.
@@ -34,7 +38,7 @@ where
         .find(|property| checker.discovery(property.name).is_some());
     if let Some(property) = &broken {
         let path = checker.discovery(property.name).expect("found");
-        println!("{}: {:?}", property.name, path.into_actions());
+        eprintln!("{}: {:?}", property.name, path.into_actions());
     }
     (broken.map(|property| property.name), checker.unique_state_count())
 }

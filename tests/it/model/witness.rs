@@ -47,6 +47,7 @@ enum Store {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "a state of a model, to be hashed")]
 struct Member {
     until: u8,
     asked: u8,
@@ -278,7 +279,7 @@ fn holds(model: Witness) {
     let began = tokio::time::Instant::now();
     let checker = model.checker().threads(2).spawn_bfs().join();
     let states = checker.unique_state_count();
-    println!("{model:?}: {states} states in {:?}", began.elapsed());
+    eprintln!("{model:?}: {states} states in {:?}", began.elapsed());
     checker.assert_no_discovery(NO_LIVING_PERMIT_IS_FENCED);
     checker.assert_any_discovery(OUTLIVES);
     assert!(states > 10_000, "{states} states are no search");
@@ -298,6 +299,6 @@ fn without_the_grace_after_up_somebody_is_fenced_who_may_act() {
         grace: false,
         partition: false,
     });
-    println!("without the grace: {broken:?} after {states} states");
+    eprintln!("without the grace: {broken:?} after {states} states");
     assert_eq!(broken, Some(NO_LIVING_PERMIT_IS_FENCED));
 }

@@ -94,7 +94,7 @@ pub(crate) async fn a_leader_that_stops_campaigning_is_followed_when_its_lease_r
     let took = loop {
         match campaign(store, "b", LONG_MS).await {
             Campaign::Leader { term } => break term,
-            follower => assert_eq!(follower, follows("a", 1)),
+            follower @ Campaign::Follower { .. } => assert_eq!(follower, follows("a", 1)),
         }
         refused += 1;
         assert!(Instant::now() < limit, "refused {refused} times");

@@ -120,7 +120,7 @@ async fn change_hands(bed: &Bed, guilds: u32) {
     let begun = Instant::now();
     let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
     let counts = counts.lock().expect("never poisoned").clone();
-    println!("sealing {guilds} guilds: {:?}, {counts:?}", begun.elapsed());
+    told(&format!("sealing {guilds} guilds: {:?}, {counts:?}", begun.elapsed()));
     assert_eq!(sealed.active.len(), guilds as usize);
     let ours = |row: &GuildRow| row.epoch == Epoch(2) && row.owner == Some(me("b"));
     assert!(sealed.active.iter().all(ours));
@@ -135,7 +135,7 @@ async fn change_hands(bed: &Bed, guilds: u32) {
     let begun = Instant::now();
     let released = bed.store.release_shard(0, &me("b"), Epoch(1), None).await;
     assert!(released.expect("releases"));
-    println!("releasing them: {:?}", begun.elapsed());
+    told(&format!("releasing them: {:?}", begun.elapsed()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,4 +321,10 @@ async fn fails_in_time(store: &SharedStore, span: Duration) {
         let failed = errors.iter().flatten().count();
         assert!(failed == 3 || begun.elapsed() < Duration::from_secs(2), "{errors:?}");
     }
+}
+
+/// For whoever wants to know how long it took.
+#[expect(clippy::print_stderr, reason = "no figure is asserted here")]
+fn told(words: &str) {
+    eprintln!("{words}");
 }

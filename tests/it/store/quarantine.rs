@@ -37,7 +37,7 @@ pub(crate) async fn a_guild_that_fails_three_times_is_quarantined_and_sealed_apa
         guild: guild(2),
         why: "a panic at last".into(),
     };
-    assert_eq!(store.quarantined().await.expect("reads"), [aside.clone()]);
+    assert_eq!(store.quarantined().await.expect("reads"), std::slice::from_ref(&aside));
     let why = aside.why.clone();
     let claim = store.claim_guild(guild(2), 0, None, &me("a")).await.expect("answers");
     assert_eq!(claim, GuildClaim::Quarantined { why });

@@ -131,7 +131,6 @@ pub(crate) async fn status_for_people_says_the_same_in_words(bed: &Bed) {
     furnish(bed).await;
     let (code, out, err) = segue(&address, &["status"]).await;
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    println!("{out}");
     // What stands in one line, in this order.
     let lines: [&[&str]; 10] = [
         &["store", &bed.store.describe()],

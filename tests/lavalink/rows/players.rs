@@ -188,9 +188,10 @@ pub(super) async fn n7(bench: &Bench) -> anyhow::Result<()> {
     ensure!(failed.status == 400, "{failed:?}");
     let path = format!("/v4/sessions/{}/players", of.id);
     let players = bench.rest(Method::GET, &path, None).await?.body;
+    let guild = of.guild.to_string();
     let there = players
         .as_array()
-        .is_some_and(|all| all.iter().any(|one| one["guildId"] == of.guild.to_string()));
+        .is_some_and(|all| all.iter().any(|one| one["guildId"] == guild));
     ensure!(there, "the players are {players}");
     Ok(())
 }

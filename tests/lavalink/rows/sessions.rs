@@ -96,7 +96,8 @@ pub(super) async fn l7(bench: &Bench) -> anyhow::Result<()> {
         .context("no header Session-Resumed")?;
     ensure!(header == "true", "the header Session-Resumed is {header:?}");
     let update = of.socket.next("playerUpdate").await?;
-    ensure!(update["guildId"] == guild.to_string(), "the first update is {update}");
+    let wanted = guild.to_string();
+    ensure!(update["guildId"] == wanted, "the first update is {update}");
     let path = format!("/v4/sessions/{id}");
     let settings = bench.rest(Method::PATCH, &path, Some(&json!({}))).await?;
     ensure!(
