@@ -93,10 +93,10 @@ async fn r4_the_bots_voice_state_is_told_and_its_suppression_on_a_stage_lifted()
         .send(&json!({"op": 4, "d": {"guild_id": at.guild, "channel_id": at.voice[0]}}))
         .await;
     assert_eq!(socket.event("VOICE_STATE_UPDATE").await["d"]["suppress"], true);
-    let (found, state) = rest.api(Method::GET, &path, None).await;
-    assert_eq!((found, &state["session_id"]), (200, &session));
+    let (found, told) = rest.api(Method::GET, &path, None).await;
+    assert_eq!((found, &told["session_id"]), (200, &session));
     assert_eq!(
-        (&state["channel_id"], &state["suppress"]),
+        (&told["channel_id"], &told["suppress"]),
         (&json!(at.voice[0]), &json!(true))
     );
     let lift = json!({"channel_id": at.voice[0], "suppress": false});
