@@ -178,6 +178,12 @@ impl Bot {
         self.log().iter().filter(|line| line["message"] == message).count()
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "the benchmarks, which share this file, ask for it")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `http://host:port` of its pages.
     pub(crate) async fn http(&self) -> String {
         let line = self.logged("listening").await;
