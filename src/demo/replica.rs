@@ -225,6 +225,8 @@ impl Watched<'_> {
 
     fn obey(&mut self, order: Order) {
         let pid = self.pid;
+        // Not borrowed while it is replaced: that would wait for ever.
+        let life = self.life.borrow().clone();
         match order {
             Order::Kill => {
                 self.asked = true;
@@ -238,13 +240,13 @@ impl Watched<'_> {
                 self.life.send_replace(Life::Stopping { pid });
             }
             Order::Freeze => {
-                if let Life::Up { http, .. } = self.life.borrow().clone() {
+                if let Life::Up { http, .. } = life {
                     self.signal(Signal::STOP);
                     self.life.send_replace(Life::Frozen { pid, http });
                 }
             }
             Order::Thaw => {
-                if let Life::Frozen { http, .. } = self.life.borrow().clone() {
+                if let Life::Frozen { http, .. } = life {
                     self.signal(Signal::CONT);
                     self.life.send_replace(Life::Up { pid, http });
                 }

@@ -66,7 +66,11 @@ fn the_phases_of_a_recovery_add_up_and_name_only_what_happened() {
     restored.now += 10;
     restored.from("a", NodeEvent::Gone { alive_until_ms: 0 });
     restored.now += 5;
-    restored.shard(false);
+    // The guild is described only later.
+    restored.signal(Signal::ShardReady {
+        resumed: false,
+        session_id: "session".into(),
+    });
     restored.now += 100;
     restored.signal(Signal::GuildSeen {
         voices: vec![(person(1), channel(1))],
