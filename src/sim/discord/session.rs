@@ -303,7 +303,7 @@ impl World {
             .map_or((None, None), |session| (Some(session.shard), Some(session.shards)));
         self.log.append(
             "resume",
-            json!({"session": id, "shard": shard, "shards": shards, "seq": data["seq"], "conn": link.conn, "outcome": word}),
+            json!({"session": id, "shard": shard, "shards": shards, "after": data["seq"], "conn": link.conn, "outcome": word}),
         );
         outcome?;
         let Some(session) = self.sessions.get_mut(&id) else {

@@ -223,8 +223,8 @@ fn a_rolling_restart_moves_every_shard_by_handover_and_quickly() {
                     .until(3_000, "it still runs", |cluster| !cluster.is_running(replica))
                     .await;
                 assert!(
-                    cluster.served(1_000).await <= 50,
-                    "everything was handed over before it left"
+                    cluster.served(1_000).await <= 150,
+                    "all but what was given last was taken before it left"
                 );
                 assert_eq!(cluster.world.memory().members[&id].state, MemberState::Gone);
                 cluster.start(replica);

@@ -277,7 +277,8 @@ impl World {
             };
             let driver = row.owner.as_ref().and_then(|owner| lives.get(owner));
             let is_driven = driver.is_some_and(|life| {
-                life.drives.get(&shard) == Some(&row.epoch.0)
+                !life.frozen
+                    && life.drives.get(&shard) == Some(&row.epoch.0)
                     && matches!(life.permit.standing(), Standing::Valid { .. })
             });
             if row.owner.is_none() || row.owner != row.want || !is_driven {

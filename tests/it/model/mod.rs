@@ -4,7 +4,7 @@
 //! * [`lease`]: permits, fences, epochs and revs of one guild between two members.
 //! * [`witness`]: what the leader says of the store on the Lease.
 #![expect(
-    clippy::print_stderr,
+    clippy::print_stdout,
     reason = "how much was searched is for whoever reads a failure"
 )]
 
@@ -38,7 +38,7 @@ where
         .find(|property| checker.discovery(property.name).is_some());
     if let Some(property) = &broken {
         let path = checker.discovery(property.name).expect("found");
-        eprintln!("{}: {:?}", property.name, path.into_actions());
+        println!("{}: {:?}", property.name, path.into_actions());
     }
     (broken.map(|property| property.name), checker.unique_state_count())
 }
