@@ -7,6 +7,9 @@ use std::process::{Command, ExitCode};
 use crate::progress::Progress;
 use crate::{chromium, mongod};
 
+/// The test that needs the program with the next schema.
+const NEXT_TEST: &str = "versions::an_update_and_the_way_back_lose_nothing";
+
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
         progress.say(&format!("not to be had here: {reason}"));
     }
     progress.say("building, then running every test; a first build takes about five minutes on two cores");
+    if wants_next(&args.rest) {
+        build_next()?;
+    }
     let skips = Skips::new()?;
     let passed = cargo_test(args, mongod.as_deref(), &skips.0)?;
     progress.say(if passed {
@@ -42,9 +48,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
 }
 
 fn cargo_test(args: &Args, mongod: Option<&Path>, skips: &Path) -> Result<bool, String> {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]).args(&args.rest);
-    command.current_dir(root()).env("SEGUE_SKIPS", skips);
+    command.env("SEGUE_SKIPS", skips);
     if let Some(program) = mongod {
         command.env("SEGUE_MONGOD", program);
     }
@@ -52,6 +58,41 @@ fn cargo_test(args: &Args, mongod: Option<&Path>, skips: &Path) -> Result<bool, 
         .status()
         .map_err(|error| format!("cargo test does not start: {error}"))?;
     Ok(status.success())
+}
+
+/// The test that updates to a later version and goes back builds that one itself; here it is built before, so that no
+/// compiler takes the machine from tests that measure time.
+fn build_next() -> Result<(), String> {
+    let mut command = cargo();
+    let status = command
+        .args(["build", "--locked", "--features", "next-schema", "--example", "next"])
+        .status()
+        .map_err(|error| format!("cargo build does not start: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("the program with the next schema does not build".to_owned())
+    }
+}
+
+/// Whether the filter lets that test run.
+fn wants_next(rest: &[String]) -> bool {
+    let flags_only = rest.iter().all(|part| part.starts_with('-'));
+    flags_only || rest.iter().any(|part| NEXT_TEST.contains(part.as_str()))
+}
+
+/// Cargo in the repository. What the Cargo that started this task said about itself is left out: build scripts would take
+/// it for a change and build again.
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root());
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&key);
+        }
+    }
+    command
 }
 
 /// The repository, wherever the task was started.
@@ -104,6 +145,20 @@ fn told(skipped: &[String], lacking: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_later_version_is_built_when_its_test_may_run() {
+        let rows: [(&[&str], bool); 5] = [
+            (&[], true),
+            (&["--", "--nocapture"], true),
+            (&["an_update"], true),
+            (&["store"], false),
+            (&["--test", "it", "restart"], false),
+        ];
+        for (rest, expected) in rows {
+            assert_eq!(wants_next(&owned(rest)), expected, "{rest:?}");
+        }
+    }
 
     fn owned(lines: &[&str]) -> Vec<String> {
         lines.iter().map(|line| (*line).to_owned()).collect()
