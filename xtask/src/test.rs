@@ -12,6 +12,9 @@ use crate::{chart, chromium, clients, lavalink, mongod, root};
 /// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
 const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
 
+/// The test that needs the program with the next schema.
+const NEXT_TEST: &str = "versions::an_update_and_the_way_back_lose_nothing";
+
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -67,6 +70,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
         progress.say(&format!("not to be had here: {reason}"));
     }
     progress.say("building, then running the tests; a first build takes about five minutes on two cores");
+    if args.part.is_none() && wants_next(&args.rest) {
+        build_next()?;
+    }
     let (skips, rows) = (Lines::new("skips")?, Lines::new("rows")?);
     command.env("SEGUE_SKIPS", &skips.0).env("SEGUE_CLIENT_ROWS", &rows.0);
     let passed = command
@@ -83,6 +89,46 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
         crate::progress::say(line);
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The test that updates to a later version and goes back builds that one itself; here it is built before, so that no
+/// compiler takes the machine from tests that measure time.
+fn build_next() -> Result<(), String> {
+    let mut command = cargo();
+    let status = command
+        .args(["build", "--locked", "--features", "next-schema", "--example", "next"])
+        .status()
+        .map_err(|error| format!("cargo build does not start: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("the program with the next schema does not build".to_owned())
+    }
+}
+
+/// Whether the filter lets that test run.
+fn wants_next(rest: &[String]) -> bool {
+    let flags_only = rest.iter().all(|part| part.starts_with('-'));
+    flags_only || rest.iter().any(|part| NEXT_TEST.contains(part.as_str()))
+}
+
+/// Cargo in the repository. What the Cargo that started this task said about itself is left out: build scripts would take
+/// it for a change and build again.
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root());
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&key);
+        }
+    }
+    command
+}
+
+/// The repository, wherever the task was started.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// A file to which tests append lines, for what is said at the end. Removed then.
@@ -159,6 +205,20 @@ fn told(skipped: &[String], lacking: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_later_version_is_built_when_its_test_may_run() {
+        let rows: [(&[&str], bool); 5] = [
+            (&[], true),
+            (&["--", "--nocapture"], true),
+            (&["an_update"], true),
+            (&["store"], false),
+            (&["--test", "it", "restart"], false),
+        ];
+        for (rest, expected) in rows {
+            assert_eq!(wants_next(&owned(rest)), expected, "{rest:?}");
+        }
+    }
 
     fn owned(lines: &[&str]) -> Vec<String> {
         lines.iter().map(|line| (*line).to_owned()).collect()
