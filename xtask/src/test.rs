@@ -5,18 +5,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::progress::Progress;
-use crate::{chart, chromium, mongod};
+use crate::{chart, chromium, kubernetes, mongod};
 
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Passed on to `cargo test`: a part of a test's name, or flags
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
+/// Tests that are no part of `cargo test`.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Other {
+    /// Install the chart into a real Kubernetes on this machine, and see what happens to it
+    Kubernetes(kubernetes::Args),
+}
+
 /// Runs everything. The exit code is that of `cargo test`; what is missing on this machine is skipped and said.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
+    if let Some(Other::Kubernetes(args)) = &args.other {
+        return kubernetes::run(args);
+    }
     let progress = Progress::start();
     progress.say("setting up: a real mongod, a browser for the pages, Helm and Prometheus for the chart");
     let mut lacking = Vec::new();

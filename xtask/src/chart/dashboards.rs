@@ -45,8 +45,7 @@ struct Panel {
     unit: Option<String>,
     width: Option<u64>,
     height: Option<u64>,
-    stacked: bool,
-    bars: bool,
+    shape: Shape,
     exemplars: bool,
     good_above: Option<f64>,
     may_be_empty: bool,
@@ -54,6 +53,19 @@ struct Panel {
     legend: Option<String>,
     queries: Vec<Query>,
     quantile: Option<Quantile>,
+}
+
+/// How a panel over time is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shape {
+    /// One line beside the other.
+    #[default]
+    Lines,
+    /// Areas on top of each other.
+    Stacked,
+    /// Bars on top of each other, for what happens now and then.
+    Bars,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,7 +127,12 @@ fn variables() -> Vec<Value> {
     vec![
         json!({ "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {} }),
         labels("job", "Job", "label_values(segue_build_info, job)".to_owned(), false),
-        labels("namespace", "Namespace", r#"label_values(segue_build_info{job=~"$job"}, namespace)"#.to_owned(), true),
+        labels(
+            "namespace",
+            "Namespace",
+            r#"label_values(segue_build_info{job=~"$job"}, namespace)"#.to_owned(),
+            true,
+        ),
         labels(
             "instance",
             "Replica",
@@ -133,9 +150,17 @@ fn annotations() -> Vec<Value> {
         })
     };
     vec![
-        mark("A replica started", "blue", "changes(process_start_time_seconds{@}[1m]) > 0"),
+        mark(
+            "A replica started",
+            "blue",
+            "changes(process_start_time_seconds{@}[1m]) > 0",
+        ),
         mark("A replica leaves", "orange", "segue_draining{@} == 1"),
-        mark("A node is down", "red", "max by (node) (segue_lavalink_node_up{@}) == 0"),
+        mark(
+            "A node is down",
+            "red",
+            "max by (node) (segue_lavalink_node_up{@}) == 0",
+        ),
     ]
 }
 
@@ -161,7 +186,12 @@ fn panels<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Value> {
                 (left, top, tallest) = (0, top + tallest, 0);
             }
             let place = json!({ "x": left, "y": top, "w": width, "h": height });
-            placed.push(drawn(panel, if row.nodes { OF_NODES } else { OF_BOT }, placed.len() + 1, &place));
+            placed.push(drawn(
+                panel,
+                if row.nodes { OF_NODES } else { OF_BOT },
+                placed.len() + 1,
+                &place,
+            ));
             (left, tallest) = (left + width, tallest.max(height));
         }
         top += tallest;
@@ -200,10 +230,10 @@ fn drawn(panel: &Panel, matchers: &str, id: usize, place: &Value) -> Value {
 
 /// Panels that show nothing when all is well say so.
 fn described(panel: &Panel) -> String {
-    match panel.may_be_empty {
-        true => format!("{} Empty when there was none.", panel.about),
-        false => panel.about.clone(),
+    if panel.may_be_empty {
+        return format!("{} Empty when there was none.", panel.about);
     }
+    panel.about.clone()
 }
 
 fn queries(panel: &Panel) -> Vec<Query> {
@@ -215,7 +245,11 @@ fn queries(panel: &Panel) -> Vec<Query> {
     }));
     let Some(quantile) = &panel.quantile else { return all };
     let by = quantile.by.as_ref().map(|by| format!(", {by}")).unwrap_or_default();
-    let label = quantile.by.as_ref().map(|by| format!(" {{{{{by}}}}}")).unwrap_or_default();
+    let label = quantile
+        .by
+        .as_ref()
+        .map(|by| format!(" {{{{{by}}}}}"))
+        .unwrap_or_default();
     all.extend([50, 95, 99].map(|percent| Query {
         expr: format!(
             "histogram_quantile(0.{percent}, sum by (le{by}) (rate({}_bucket{{@}}[$w])))",
@@ -240,11 +274,11 @@ fn defaults(panel: &Panel, kind: &str) -> Value {
         "unit": unit,
         "min": 0,
         "custom": {
-            "drawStyle": if panel.bars { "bars" } else { "line" },
-            "fillOpacity": if panel.stacked { 60 } else { 8 },
+            "drawStyle": if panel.shape == Shape::Bars { "bars" } else { "line" },
+            "fillOpacity": if panel.shape == Shape::Lines { 8 } else { 60 },
             "lineWidth": 1,
             "showPoints": "never",
-            "stacking": { "mode": if panel.stacked { "normal" } else { "none" } },
+            "stacking": { "mode": if panel.shape == Shape::Lines { "none" } else { "normal" } },
         },
     })
 }
@@ -286,7 +320,9 @@ mod tests {
         assert_eq!(targets.len(), 3);
         assert_eq!(
             targets[1]["expr"],
-            format!("histogram_quantile(0.95, sum by (le, trigger) (rate(h_seconds_bucket{{{OF_BOT}}}[$__rate_interval])))")
+            format!(
+                "histogram_quantile(0.95, sum by (le, trigger) (rate(h_seconds_bucket{{{OF_BOT}}}[$__rate_interval])))"
+            )
         );
         assert_eq!(targets[1]["legendFormat"], "p95 {{trigger}}");
     }

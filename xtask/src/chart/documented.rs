@@ -25,7 +25,9 @@ pub(crate) fn page(values: &str) -> Result<String, Vec<String>> {
         format!("| `{}` | {default} | {} |\n", entry.key, entry.meaning)
     };
     let rows: String = entries.iter().map(row).collect();
-    Ok(format!("{HEAD}\n| key | default | meaning |\n| --- | --- | --- |\n{rows}"))
+    Ok(format!(
+        "{HEAD}\n| key | default | meaning |\n| --- | --- | --- |\n{rows}"
+    ))
 }
 
 /// Every value in order: the leaves, and maps that are documented as a whole. The error lists keys without a comment.
@@ -63,7 +65,11 @@ pub(crate) fn entries(values: &str) -> Result<Vec<Entry>, Vec<String>> {
             None => {}
         }
     }
-    if undocumented.is_empty() { Ok(found) } else { Err(undocumented) }
+    if undocumented.is_empty() {
+        Ok(found)
+    } else {
+        Err(undocumented)
+    }
 }
 
 fn continued(before: Option<String>, line: &str) -> Option<String> {

