@@ -6,6 +6,8 @@ mod chromium;
 mod clients;
 mod debian;
 mod fuzz;
+mod image;
+mod kubernetes;
 mod lavalink;
 mod mongod;
 mod progress;
@@ -39,6 +41,11 @@ enum Task {
     Dashboards,
     /// Write the manifests below k8s/ from the chart
     K8sRender,
+    /// Make the container image without a Docker engine
+    Image(image::Args),
+    /// The first process of the cluster's namespaces; `test kubernetes` starts it
+    #[command(hide = true)]
+    InsideKubernetes(kubernetes::Inside),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +56,8 @@ fn main() -> ExitCode {
         Task::ChartDocs => chart::docs(),
         Task::Dashboards => chart::dashboards(),
         Task::K8sRender => chart::manifests(),
+        Task::Image(args) => image::run(&args),
+        Task::InsideKubernetes(inside) => kubernetes::inside(&inside),
     };
     ended.unwrap_or_else(|problem| {
         progress::say(&format!("xtask: {problem}"));

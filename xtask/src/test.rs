@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use clap::Subcommand;
 
 use crate::progress::Progress;
-use crate::{chart, chromium, clients, lavalink, mongod, root};
+use crate::{chart, chromium, clients, kubernetes, lavalink, mongod, root};
 
 /// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
 const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
@@ -30,6 +30,8 @@ pub(crate) struct Args {
 /// A part of the tests that has a name of its own.
 #[derive(Clone, Debug, Subcommand)]
 enum Part {
+    /// Install the chart into a real Kubernetes on this machine, and see what happens to it
+    Kubernetes(kubernetes::Args),
     /// Only the clients that are not ours, against the simulator
     Clients,
     /// The rows of the simulator's Lavalink, against any Lavalink by its address
@@ -45,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     command.current_dir(root()).arg("test");
     match &args.part {
         Some(Part::Lavalink(at)) => return lavalink::run(at, command),
+        Some(Part::Kubernetes(at)) => return kubernetes::run(at),
         Some(Part::Clients) => {
             command.args(["--package", "segue", "--test", "clients"]);
         }

@@ -8,18 +8,23 @@ refer to by $(NAME) stands first, since Kubernetes fills in only what came befor
 {{- $_ := set $field $name (dict "valueFrom" (dict "fieldRef" (dict "apiVersion" "v1" "fieldPath" $path))) -}}
 {{- end -}}
 {{- $built := merge $field (fromYaml (include "segue.env.own" .)) (fromYaml (include "segue.env.otel" .)) -}}
-{{- include "segue.env.list" (merge (dict) (deepCopy .Values.env) $built) -}}
+{{- include "segue.env.list" (dict "built" $built "told" .Values.env) -}}
 {{- end -}}
 
-{{/* A map as a list: what comes from elsewhere first, then texts. A null takes a variable away. */}}
+{{/*
+(dict "built" … "told" …): what is told wins over what is built in, one by one, since a merge takes empty text and null for
+nothing said. As a list: what comes from elsewhere first, then texts. A null takes a variable away.
+*/}}
 {{- define "segue.env.list" -}}
-{{- range $name, $value := . }}
+{{- $all := deepCopy .built -}}
+{{- range $name, $value := .told }}{{ $_ := set $all $name $value }}{{ end -}}
+{{- range $name, $value := $all }}
 {{- if kindIs "map" $value }}
 - name: {{ $name }}
   {{- toYaml $value | nindent 2 }}
 {{- end }}
 {{- end }}
-{{- range $name, $value := . }}
+{{- range $name, $value := $all }}
 {{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
 - name: {{ $name }}
   value: {{ include "segue.text" $value | quote }}

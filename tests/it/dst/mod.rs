@@ -3,7 +3,10 @@
 //!
 //! `SEGUE_SEED=17 cargo test --test it dst::one_seed -- --nocapture` tells the story of one.
 
-#![expect(clippy::print_stdout, reason = "the seed and the story are for whoever reads a failure")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the seed and the story are for whoever reads a failure"
+)]
 
 mod link;
 mod memory;

