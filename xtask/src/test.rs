@@ -129,11 +129,6 @@ fn cargo() -> Command {
     command
 }
 
-/// The repository, wherever the task was started.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 /// A file to which tests append lines, for what is said at the end. Removed then.
 struct Lines(PathBuf);
 

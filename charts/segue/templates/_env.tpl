@@ -43,6 +43,7 @@ valueFrom:
 {{- define "segue.env.own" -}}
 {{- $nodes := list -}}
 SEGUE_CONFIG: /etc/segue/segue.toml
+SEGUE_LEASE: {{ include "segue.fullname" . }}
 DISCORD_TOKEN:
   {{- include "segue.env.secret" (dict "name" .Values.discord.existingSecret "key" .Values.discord.secretKey) | nindent 2 }}
 {{- if .Values.mongodb.bundled.enabled }}

@@ -87,7 +87,7 @@ What the schema cannot say, all of it at once: each line names the key and what 
 {{- range $name, $value := .Values.config }}
 {{- if hasPrefix "otel_" $name }}
 - {{ printf "config.%s: say it under otel, or what is not there as env.%s" $name (upper $name) | quote }}
-{{- else if has $name (list "discord_token" "store" "lavalink_nodes" "name" "http_listen" "peer_listen" "peer_advertise") }}
+{{- else if has $name (list "discord_token" "store" "lavalink_nodes" "name" "lease" "http_listen" "peer_listen" "peer_advertise") }}
 - {{ printf "config.%s: %s" $name (include "segue.validate.env" (ternary "DISCORD_TOKEN" (printf "SEGUE_%s" (upper $name)) (eq $name "discord_token"))) | quote }}
 {{- end }}
 {{- end }}
@@ -98,7 +98,7 @@ What the schema cannot say, all of it at once: each line names the key and what 
 {{- if eq . "DISCORD_TOKEN" -}}say discord.existingSecret instead
 {{- else if eq . "SEGUE_STORE" -}}say mongodb.existingSecret instead
 {{- else if eq . "SEGUE_LAVALINK_NODES" -}}say lavalink.external instead
-{{- else if has . (list "SEGUE_CONFIG" "SEGUE_NAME" "SEGUE_HTTP_LISTEN" "SEGUE_PEER_LISTEN" "SEGUE_PEER_ADVERTISE") -}}the chart decides it; leave it out
+{{- else if has . (list "SEGUE_CONFIG" "SEGUE_NAME" "SEGUE_LEASE" "SEGUE_HTTP_LISTEN" "SEGUE_PEER_LISTEN" "SEGUE_PEER_ADVERTISE") -}}the chart decides it; leave it out
 {{- else -}}say config.{{ trimPrefix "SEGUE_" . | lower }} instead
 {{- end -}}
 {{- end -}}

@@ -12,6 +12,7 @@ const OWNED: &[&str] = &[
     "store",
     "lavalink_nodes",
     "name",
+    "lease",
     "http_listen",
     "peer_listen",
     "peer_advertise",
