@@ -39,7 +39,7 @@ struct Prometheus {
 
 impl Prometheus {
     /// `None`, said aloud, when there is none.
-    async fn scraping(target: &str) -> Option<Self> {
+    fn scraping(target: &str) -> Option<Self> {
         let Some([program, _]) = prometheus() else {
             skip(
                 "dashboards against a real Prometheus: there is none; install Debian's prometheus or run `cargo xtask test`",
@@ -145,7 +145,7 @@ async fn every_panel_shows_something_after_a_bad_minute() {
     let world = World::start(3).await;
     let address = format!("127.0.0.1:{}", free_port());
     let setup = Setup::sqlite(&world).set("SEGUE_HTTP_LISTEN", &address);
-    let Some(prometheus) = Prometheus::scraping(&address).await else {
+    let Some(prometheus) = Prometheus::scraping(&address) else {
         return;
     };
     let bot = a_bad_minute(&world, &setup).await;

@@ -76,7 +76,7 @@ fn the_package_holds_the_chart_and_none_of_its_tests() {
     assert!(root().join("charts/segue/examples/README.md").is_file());
 }
 
-/// What Kubernetes lets nobody change of a StatefulSet.
+/// What Kubernetes lets nobody change of a `StatefulSet`.
 fn fixed(set: &Value) -> Value {
     let mut spec = set["spec"].clone();
     for changeable in [

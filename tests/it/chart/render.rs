@@ -144,7 +144,7 @@ pub(super) fn containers(objects: &[Value]) -> Vec<(String, &Value)> {
     found
 }
 
-/// The bot's container in the StatefulSet.
+/// The bot's container in the `StatefulSet`.
 pub(super) fn bot(objects: &[Value]) -> &Value {
     let set = one(objects, "StatefulSet", "r-segue");
     let first = &set["spec"]["template"]["spec"]["containers"][0];
@@ -157,7 +157,7 @@ pub(super) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a Value
     container["env"].as_array()?.iter().find(|entry| entry["name"] == name)
 }
 
-/// The bot's container in a StatefulSet of any name.
+/// The bot's container in a `StatefulSet` of any name.
 pub(super) fn bot_of(set: &Value) -> &Value {
     let all = set["spec"]["template"]["spec"]["containers"].as_array().unwrap();
     all.iter().find(|container| container["name"] == "segue").unwrap()

@@ -162,7 +162,9 @@ fn allowed(root: &Value, at: &Value, key: &str) -> bool {
             .as_str()
             .is_some_and(|name| allowed(root, defined(root, name), key)),
         _ if rest.is_empty() => true,
-        next => allowed(root, next, rest),
+        next @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            allowed(root, next, rest)
+        }
     }
 }
 

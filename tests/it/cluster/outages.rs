@@ -91,7 +91,11 @@ async fn without_a_witness_all_pause_and_everything_comes_back_unchanged() {
     let guild = team.guilds[0].clone();
     set.stop_all();
     eventually("commands are refused with a reason", || async {
-        let said = team.world.command(&guild, "volume", json!({ "level": 60 })).await.text();
+        let said = team
+            .world
+            .command(&guild, "volume", json!({ "level": 60 }))
+            .await
+            .text();
         if said.contains("memory") { Ok(()) } else { Err(said) }
     })
     .await;

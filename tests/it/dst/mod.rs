@@ -3,11 +3,6 @@
 //!
 //! `SEGUE_SEED=17 cargo test --test it dst::one_seed -- --nocapture` tells the story of one.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "the seed and the story are for whoever reads a failure"
-)]
-
 mod link;
 mod memory;
 mod replica;

@@ -143,8 +143,8 @@ impl World {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note(&self, what: String) {
-        self.memory().note(self.now(), &what);
+    pub(super) fn note(&self, what: impl AsRef<str>) {
+        self.memory().note(self.now(), what.as_ref());
     }
 
     /// Something is under way, whatever becomes of its sender.
