@@ -245,7 +245,7 @@ impl Cluster {
         while faults_end.is_some_and(|end| self.world.now() < end) || self.world.store_is_down() {
             self.pass(100).await;
         }
-        self.world.note("everything is put right".to_owned());
+        self.world.note("everything is put right");
         let moved = self.world.memory().jumped_ms.min(0).unsigned_abs();
         self.pass(MENDED + moved).await;
         self.must_be_served().await;
