@@ -43,8 +43,8 @@ enum Part {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
     let mut lacking = Vec::new();
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root()).arg("test");
+    let mut command = cargo();
+    command.arg("test");
     match &args.part {
         Some(Part::Lavalink(at)) => return lavalink::run(at, command),
         Some(Part::Kubernetes(at)) => return kubernetes::run(at),
