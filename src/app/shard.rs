@@ -176,7 +176,9 @@ impl Driving {
             .process
             .overview
             .driving(start.shard, claimed.row.epoch, around.clone());
-        let guilds = Guilds::new(around, claimed.previous.clone());
+        let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
+        let inherited = pending.map(|pending| pending.id).collect();
+        let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
         let trigger = if claimed.left {
             Trigger::Handover
         } else {

@@ -106,6 +106,33 @@ impl Seen {
     pub fn unprocessed(mut self) {
         self.finished = false;
     }
+
+    /// From now on dropping it says the opposite: whoever holds it has to call [`Seen::processed`] when it is true.
+    pub fn pending(mut self) -> Self {
+        self.finished = false;
+        self
+    }
+
+    /// The event's effects are durable, or there are none.
+    pub fn processed(mut self) {
+        self.finished = true;
+    }
+
+    /// Another ticket for the same event: it counts as processed when both say so.
+    pub fn twin(&self) -> Self {
+        let mut marks = self.mark.lock();
+        if marks.session == self.session {
+            *marks.open.entry(self.seq).or_default() += 1;
+        }
+        marks.tickets += 1;
+        drop(marks);
+        Self {
+            mark: self.mark.clone(),
+            session: self.session,
+            seq: self.seq,
+            finished: true,
+        }
+    }
 }
 
 impl Drop for Seen {
@@ -155,6 +182,24 @@ mod tests {
         drop(two);
         mark.receive(3);
         assert_eq!(mark.processed(), 0);
+    }
+
+    #[test]
+    fn an_event_with_two_tickets_is_processed_when_both_say_so() {
+        let mark = Watermark::default();
+        let one = mark.ticket(1).pending();
+        let other = one.twin();
+        drop(other);
+        assert_eq!(mark.processed(), 0);
+        one.processed();
+        assert_eq!(mark.processed(), 1);
+        let given_up = mark.ticket(2).pending();
+        drop(given_up);
+        assert_eq!(
+            mark.processed(),
+            1,
+            "a pending ticket that is dropped was not processed"
+        );
     }
 
     #[test]

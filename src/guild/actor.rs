@@ -99,7 +99,7 @@ impl Actor {
                 },
                 message = mail.recv() => match message {
                     None | Some(Mail::Stop) => return self.stop().await,
-                    Some(Mail::Lost) => return Ended::Lost,
+                    Some(Mail::Lost) => return self.lost(),
                     Some(message) => self.receive(message),
                 },
                 () = sleep_until(deadline) => {
@@ -175,9 +175,7 @@ impl Actor {
             return;
         }
         self.learn_listeners(&order);
-        let interaction = asked.interaction;
         if let Some(outcome) = self.step(Input::Order { asked, order }) {
-            self.player.finish_pending(interaction);
             let view = Box::new(self.player.view(wall_ms()));
             self.saving.confirm(reply, outcome, view, self.player.has_dirty());
         }
@@ -286,7 +284,7 @@ impl Actor {
         match done {
             Done::Saved(done) => {
                 if self.saved(done) {
-                    return Some(Ended::Lost);
+                    return Some(self.lost());
                 }
             }
             Done::Called(CallDone { generation, answer }) => {
@@ -302,6 +300,11 @@ impl Actor {
             Done::Nothing => {}
         }
         (self.forget && !self.calling && self.calls.is_empty() && self.saving.is_idle()).then(|| self.forgotten())
+    }
+
+    fn lost(&mut self) -> Ended {
+        self.saving.let_go();
+        Ended::Lost
     }
 
     fn forgotten(&mut self) -> Ended {
@@ -338,7 +341,7 @@ impl Actor {
                 done = self.jobs.join_next() => match done {
                     Some(Ok(Done::Saved(done))) => {
                         if self.saved(done) {
-                            return Ended::Lost;
+                            return self.lost();
                         }
                     }
                     Some(_) => {}

@@ -7,7 +7,7 @@ pub(crate) mod outward;
 mod panel;
 mod saving;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -166,6 +166,8 @@ pub struct Guilds {
     around: Surroundings,
     /// Who owned the shard before: its guilds may still carry that name.
     previous: Option<MemberId>,
+    /// Orders that the owner before deferred, and that this one finishes.
+    inherited: HashSet<InteractionId>,
     actors: Mutex<Actors>,
 }
 
@@ -177,13 +179,20 @@ struct Actors {
 }
 
 impl Guilds {
-    /// None yet.
-    pub fn new(around: Surroundings, previous: Option<MemberId>) -> Arc<Self> {
+    /// None yet. `inherited` are the orders that the owner before deferred: Discord may send them again, and they are not
+    /// to be handled a second time.
+    pub fn new(around: Surroundings, previous: Option<MemberId>, inherited: HashSet<InteractionId>) -> Arc<Self> {
         Arc::new(Self {
             around,
             previous,
+            inherited,
             actors: Mutex::default(),
         })
+    }
+
+    /// Whether a deferral of the owner before is finished apart from Discord's replay of it.
+    pub fn inherits(&self, id: InteractionId) -> bool {
+        self.inherited.contains(&id)
     }
 
     /// What the guilds share.

@@ -33,7 +33,7 @@ pub(super) struct SaveDone {
 enum Waits {
     Person(Box<Person>),
     Deferral(oneshot::Sender<()>),
-    /// Dropping it tells the gateway.
+    /// The gateway is told.
     Event(Seen),
 }
 
@@ -127,7 +127,16 @@ impl Saving {
     /// An event counts as processed when what it changed is durable.
     pub(super) fn hold(&mut self, seen: Option<Seen>) {
         if let Some(seen) = seen {
-            self.waiting.push((self.coming(), Waits::Event(seen)));
+            self.waiting.push((self.coming(), Waits::Event(seen.pending())));
+        }
+    }
+
+    /// The guild is another's: its events are no longer this member's to finish.
+    pub(super) fn let_go(&mut self) {
+        for (_, waits) in self.waiting.drain(..) {
+            if let Waits::Event(seen) = waits {
+                seen.processed();
+            }
         }
     }
 
@@ -172,7 +181,7 @@ impl Saving {
                 Waits::Deferral(stored) if done => {
                     let _ = stored.send(());
                 }
-                Waits::Event(seen) if done => drop(seen),
+                Waits::Event(seen) if done => seen.processed(),
                 waits @ (Waits::Person(_) | Waits::Deferral(_) | Waits::Event(_)) => still.push((rev, waits)),
             }
         }
@@ -214,7 +223,7 @@ impl Actor {
             owner: self.owner().clone(),
             epoch: self.saving.epoch,
             rev,
-            active: self.player.is_active(),
+            active: self.player.is_active() || !self.player.pending().is_empty(),
             ends_at_ms: self.player.ends_at(wall),
             head,
             lists: dirty.lists.then(|| self.player.lists()),

@@ -46,12 +46,23 @@ pub(crate) enum Answer {
     Update(Message),
 }
 
-/// Handles one interaction to its end.
+/// Handles one interaction to its end. Dropped before that, the interaction counts as unprocessed, and Discord sends it to
+/// whoever resumes the session.
 pub async fn handle(guilds: Arc<Guilds>, interaction: Box<InteractionCreate>, seen: Seen) {
+    let whole = seen.twin().pending();
+    take(&guilds, interaction, seen).await;
+    whole.processed();
+}
+
+async fn take(guilds: &Arc<Guilds>, interaction: Box<InteractionCreate>, seen: Seen) {
     let discord = &guilds.around().discord;
     let age = discord.age_ms(interaction.id, wall_ms());
     if age > TOO_OLD_MS {
         debug!(age_ms = age, "an interaction is too old to be answered; it is not run");
+        return;
+    }
+    if guilds.inherits(interaction.id) {
+        debug!("a replay of an order that was deferred before; it is finished already");
         return;
     }
     let (id, token) = (interaction.id, interaction.token.clone());
@@ -72,7 +83,7 @@ pub async fn handle(guilds: Arc<Guilds>, interaction: Box<InteractionCreate>, se
     let name = work::name_of(&request.kind);
     let span = info_span!("command", command = name, outcome = tracing::field::Empty);
     let began = Instant::now();
-    let outcome = run(&guilds, request, message, seen, age).instrument(span.clone()).await;
+    let outcome = run(guilds, request, message, seen, age).instrument(span.clone()).await;
     span.record("outcome", outcome.as_str());
     let timings = &guilds.around().metrics.discord.commands;
     timings

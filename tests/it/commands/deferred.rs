@@ -71,6 +71,27 @@ async fn an_order_that_was_deferred_is_finished_by_the_next_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_deferred_in_a_guild_where_nothing_plays_is_finished_by_the_next_process_too() {
+    let world = World::start(1).await;
+    let guild = world.guilds().await[0].clone();
+    let setup = Setup::sqlite(&world);
+    let bot = setup.ready().await;
+    world.listener(&guild).await;
+    let faults = hang(&world).await;
+    let id = world
+        .issue(&guild, "play", json!({ "query": "sim:First?length=500" }))
+        .await;
+    deferred(&world, &id).await;
+    drop(bot.kill().await);
+    heal(&world, faults).await;
+    let _bot = setup.ready().await;
+    let answer = world.answer(&id).await;
+    assert!(answer.text().contains("First"), "{answer:#?}");
+    world.heard(&guild, "First").await;
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_replayed_after_a_death_is_not_applied_twice() {
     let world = World::start(1).await;
     let guild = world.guilds().await[0].clone();
