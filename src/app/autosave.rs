@@ -8,15 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Process, RunError, metering};
-use crate::app::shard::SharedGuilds;
 use crate::telemetry::metrics::labels::Outcome;
 
-pub(super) fn start(
-    process: &Arc<Process>,
-    shards: Vec<SharedGuilds>,
-    tasks: &mut JoinSet<Result<(), RunError>>,
-    stop: &CancellationToken,
-) {
+pub(super) fn start(process: &Arc<Process>, tasks: &mut JoinSet<Result<(), RunError>>, stop: &CancellationToken) {
     let (process, stop) = (Arc::clone(process), stop.clone());
     tasks.spawn(async move {
         let mut rounds = interval(process.settings.autosave_interval);
@@ -24,20 +18,19 @@ pub(super) fn start(
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = rounds.tick() => round(&process, &shards).await,
+                _ = rounds.tick() => round(&process).await,
             }
         }
     });
 }
 
-async fn round(process: &Process, shards: &[SharedGuilds]) {
+async fn round(process: &Process) {
+    let shards = process.driven.all();
     let began = Instant::now();
     let (mut batch, mut players) = (Vec::new(), 0);
-    for shard in shards {
-        if let Some(guilds) = shard.get() {
-            players += guilds.playing();
-            batch.extend(guilds.checkpoints().await);
-        }
+    for (_, shard) in &shards {
+        players += shard.guilds.playing();
+        batch.extend(shard.guilds.checkpoints().await);
     }
     if batch.is_empty() {
         debug!(players, "nothing to auto-save");
@@ -45,8 +38,8 @@ async fn round(process: &Process, shards: &[SharedGuilds]) {
     }
     let result = process.store.checkpoint(&batch).await;
     let took = began.elapsed();
-    for guilds in shards.iter().filter_map(SharedGuilds::get) {
-        guilds.checkpointed(&batch, result.as_deref().map_err(|_| ()));
+    for (_, shard) in &shards {
+        shard.guilds.checkpointed(&batch, result.as_deref().map_err(|_| ()));
     }
     match result {
         Ok(lost) => {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Process, RunError, retry};
+use crate::cluster;
 use crate::command::{registration, registration_hash};
 use crate::config::Shards;
 use crate::discord::DiscordError;
@@ -111,10 +112,11 @@ async fn once(process: &Process, token_hash: String) -> Result<Identity, Discord
     })
 }
 
-/// Registers the slash commands if they are not the ones that were registered last.
+/// Registers the slash commands if they are not the ones that were registered last. Only the leader does.
 pub(super) fn register_commands(
     process: &Arc<Process>,
     identity: &Identity,
+    mut cluster: cluster::Handle,
     tasks: &mut JoinSet<Result<(), RunError>>,
     stop: &CancellationToken,
 ) {
@@ -124,6 +126,11 @@ pub(super) fn register_commands(
         let work = async {
             let mut wait = Duration::from_millis(500);
             loop {
+                while !cluster.view().leading {
+                    if !cluster.changed().await {
+                        return;
+                    }
+                }
                 match process.store.meta(META_COMMANDS).await {
                     Ok(Some(known)) if known == wanted => return,
                     Ok(known) => match process.discord.register_commands(application, &registration()).await {

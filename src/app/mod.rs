@@ -4,14 +4,21 @@
 //! sockets closed, players left playing · last sequence numbers stored · member gone · traces flushed (by `cli`).
 
 mod autosave;
+mod build;
+mod drains;
+mod driven;
 mod identity;
+mod life;
 mod metering;
 mod recoveries;
 mod shard;
 mod state;
+mod status;
+mod taking;
 mod tickets;
+mod trail;
 
-use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,26 +28,32 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::cluster::claim;
-use crate::cluster::member::{Ended, Member};
+use crate::cluster::{Ended, Member, claim};
 use crate::config::Settings;
 use crate::discord;
 use crate::discord::Discord;
-use crate::gateway::SharedQueue;
-use crate::gateway::identify::{Budget, IdentifyQueue, local_tickets};
-use crate::lifecycle::{Readiness, wall_ms};
+use crate::lavalink::NodeConfig;
+use crate::lifecycle::{Readiness, Waiting, wall_ms};
 use crate::store::{self, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
 use crate::telemetry::http::{self, Pages};
 use crate::telemetry::metrics::Metrics;
-use identity::Identity;
+pub use drains::{drained, set_drained};
+use driven::Driven;
+use life::{LAST_SAVE, Life};
 pub use state::Overview;
-
-/// After SIGTERM everything is down within this.
-const DRAIN: Duration = Duration::from_secs(45);
 
 /// A task that was silent for this long makes `/livez` fail.
 const STUCK: Duration = Duration::from_secs(30);
+
+/// How a replica is told to leave.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Give everything away, then leave.
+    pub asked: CancellationToken,
+    /// Asked twice: wait for nobody.
+    pub hurry: CancellationToken,
+}
 
 /// Why a replica ended.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +79,9 @@ struct Ground {
     overview: Arc<Overview>,
     heartbeats: Heartbeats,
     http: String,
+    /// Where other members connect to, and what they are told of it.
+    peer: Arc<TcpListener>,
+    peer_at: String,
 }
 
 /// Everything that lives as long as one incarnation.
@@ -76,17 +92,19 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) overview: Arc<Overview>,
     pub(crate) heartbeats: Heartbeats,
+    pub(crate) driven: Driven,
+    /// What is known of the nodes, whatever the shard.
+    pub(crate) nodes: Arc<[NodeConfig]>,
 }
 
 /// Runs a replica until `stop`, or until something fails for good.
-pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
+pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Result<(), RunError> {
     let (readiness, heartbeats) = (Readiness::default(), Heartbeats::default());
-    let overview = Arc::new(Overview::new(settings.name.clone()));
-    let listener = TcpListener::bind(settings.http_listen)
-        .await
-        .map_err(|error| anyhow::anyhow!("cannot listen on {} (SEGUE_HTTP_LISTEN): {error}", settings.http_listen))?;
-    let address = listener.local_addr().map_err(anyhow::Error::from)?.to_string();
-    info!(http = %address, peer = %settings.peer_listen, "listening");
+    let overview = Arc::new(Overview::new(settings.name.clone(), settings.trace_url.clone()));
+    let (listener, http) = listen(settings.http_listen, "SEGUE_HTTP_LISTEN").await?;
+    let (peer, at) = listen(settings.peer_listen, "SEGUE_PEER_LISTEN").await?;
+    let peer_at = advertised(settings.peer_advertise.as_deref(), at);
+    info!(%http, peer = %peer_at, "listening");
     let pages_stop = CancellationToken::new();
     let mut pages = JoinSet::new();
     pages.spawn(http::serve(
@@ -94,10 +112,61 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: CancellationTo
         pages_of(&readiness, &metrics, &overview, &heartbeats),
         pages_stop.clone(),
     ));
-    let result = replica(settings, readiness, metrics, overview, heartbeats, address, stop).await;
+    let (waiting_store, waiting_shards) = (readiness.waiting("store"), readiness.waiting("shards"));
+    let result = match open_store(&settings, &stop.asked).await {
+        Ok(Some(store)) => {
+            drop(waiting_store);
+            let ground = Ground {
+                settings,
+                store,
+                metrics,
+                readiness,
+                overview,
+                heartbeats,
+                http: http.to_string(),
+                peer: Arc::new(peer),
+                peer_at,
+            };
+            lives(&ground, waiting_shards, &stop).await
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     pages_stop.cancel();
     while pages.join_next().await.is_some() {}
     result
+}
+
+async fn listen(at: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), RunError> {
+    let listener = TcpListener::bind(at)
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot listen on {at} ({key}): {error}"))?;
+    let at = listener.local_addr().map_err(anyhow::Error::from)?;
+    Ok((listener, at))
+}
+
+/// What other members are told: as set, with the port that was found where none was named.
+fn advertised(set: Option<&str>, at: SocketAddr) -> String {
+    match set {
+        None => at.to_string(),
+        Some(set) if set.parse::<SocketAddr>().is_ok() => set.to_owned(),
+        Some(set) => match (set.parse::<IpAddr>(), set.rsplit_once(':')) {
+            (Ok(ip), _) => SocketAddr::new(ip, at.port()).to_string(),
+            (Err(_), Some((_, port))) if port.parse::<u16>().is_ok() => set.to_owned(),
+            (Err(_), _) => format!("{set}:{}", at.port()),
+        },
+    }
+}
+
+/// One life after the other: a member that was declared dead joins again as a new one, in the same process.
+async fn lives(ground: &Ground, waiting: Waiting, stop: &Stop) -> Result<(), RunError> {
+    let mut waiting = Some(waiting);
+    loop {
+        match incarnation(ground, &mut waiting, stop).await? {
+            Ended::Stopped => return Ok(()),
+            Ended::Fenced => info!("joining again"),
+        }
+    }
 }
 
 fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overview>, heartbeats: &Heartbeats) -> Pages {
@@ -110,37 +179,6 @@ fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overvi
         status: Arc::new(move || page.page()),
         state: Arc::new(move || json.json()),
         more: http::no_more(),
-    }
-}
-
-async fn replica(
-    settings: Settings,
-    readiness: Readiness,
-    metrics: Arc<Metrics>,
-    overview: Arc<Overview>,
-    heartbeats: Heartbeats,
-    http: String,
-    stop: CancellationToken,
-) -> Result<(), RunError> {
-    let waiting = readiness.waiting("store");
-    let Some(store) = open_store(&settings, &stop).await? else {
-        return Ok(());
-    };
-    drop(waiting);
-    let ground = Ground {
-        settings,
-        store,
-        metrics,
-        readiness,
-        overview,
-        heartbeats,
-        http,
-    };
-    loop {
-        match incarnation(&ground, &stop).await? {
-            Ended::Stopped => return Ok(()),
-            Ended::Fenced => info!("joining again"),
-        }
     }
 }
 
@@ -168,46 +206,29 @@ async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Opt
     }
 }
 
-/// One life as a member: joins, claims, drives, leaves.
-async fn incarnation(ground: &Ground, stop: &CancellationToken) -> Result<Ended, RunError> {
-    let waiting = ground.readiness.waiting("shards");
-    let began_ms = wall_ms();
+/// One life as a member: joins, drives what it is given, leaves.
+async fn incarnation(ground: &Ground, waiting: &mut Option<Waiting>, stop: &Stop) -> Result<Ended, RunError> {
     let store = &ground.store;
     let origin = Origin::of_this_process(ground.settings.place.pod_uid.clone());
-    let peer = ground.settings.peer_advertise.clone();
     let name = ground.settings.name.clone();
-    let join = || {
-        Member::join(
-            store.clone(),
-            name.clone(),
-            origin.clone(),
-            Some(ground.http.clone()),
-            peer.clone(),
-        )
-    };
-    let Some(member) = retry("join the cluster", stop, join).await? else {
+    let (http, peer) = (Some(ground.http.clone()), Some(ground.peer_at.clone()));
+    let join = || Member::join(store.clone(), name.clone(), origin.clone(), http.clone(), peer.clone());
+    let Some(member) = retry("join the cluster", &stop.asked, join).await? else {
         return Ok(Ended::Stopped);
     };
     let sqlite = store.describe().starts_with("sqlite");
     let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
     let fence = || claim::fence_proven(store, &member.id, proof);
-    let Some(members) = retry("look for dead members", stop, fence).await? else {
+    if retry("look for dead members", &stop.asked, fence).await?.is_none() {
         return Ok(Ended::Stopped);
-    };
-    store.set_write_schema(store::schema::writable(&members));
-    let process = &Arc::new(process_of(ground, &member)?);
-    let Some(identity) = identity::learn(process, stop).await? else {
-        return Ok(Ended::Stopped);
-    };
-    process.overview.joined(&member.id, &identity);
-    let inner = CancellationToken::new();
-    let mut life = Life::begin(process, member, &identity, began_ms, &inner);
-    let ended = life.drive(stop, waiting).await;
-    if matches!(ended, Ok(Ended::Stopped)) {
-        ground.readiness.drain();
     }
-    inner.cancel();
-    if timeout(DRAIN, life.end()).await.is_err() {
+    let process = &Arc::new(process_of(ground, &member)?);
+    let Some(identity) = identity::learn(process, &stop.asked).await? else {
+        return Ok(Ended::Stopped);
+    };
+    let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer));
+    let ended = life.drive(stop, waiting, &ground.readiness).await;
+    if timeout(LAST_SAVE, life.end()).await.is_err() {
         error!("the shutdown took too long; leaving now");
     }
     ended
@@ -222,7 +243,13 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         overview,
         heartbeats,
         http: _,
+        peer: _,
+        peer_at: _,
     } = ground.clone();
+    let configured = settings.lavalink_nodes.iter();
+    let nodes = configured
+        .map(|node| NodeConfig::new(node.name.clone(), node.url.clone(), node.password.clone()))
+        .collect();
     let discord = Discord::new(discord::Settings {
         token: settings.discord_token.clone(),
         api_url: settings.discord_api_url.clone(),
@@ -239,6 +266,8 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         metrics,
         overview,
         heartbeats,
+        driven: Driven::default(),
+        nodes,
     })
 }
 
@@ -269,121 +298,24 @@ where
     }
 }
 
-/// As many IDENTIFYs are never spent: Discord resets the token of a bot that spends all.
-const IDENTIFY_FLOOR: u32 = 10;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn identify_queue(
-    store: &SharedStore,
-    identity: &Identity,
-    tasks: &mut JoinSet<Result<(), RunError>>,
-    stop: &CancellationToken,
-) -> SharedQueue {
-    let budget = Budget {
-        max_concurrency: identity.max_concurrency,
-        remaining: identity.starts_left,
-        reset_after: Duration::from_hours(24),
-        floor: IDENTIFY_FLOOR,
-    };
-    let local = local_tickets(budget, identity.starts);
-    let tickets = tickets::of_store(Arc::clone(store), local, identity.max_concurrency);
-    let (queue, task) = IdentifyQueue::new(tickets, stop.clone());
-    tasks.spawn(async move {
-        task.await;
-        Ok(())
-    });
-    queue
-}
-
-/// The tasks of one life.
-struct Life {
-    process: Arc<Process>,
-    member: Member,
-    shards: Vec<shard::Running>,
-    renewing: JoinSet<Ended>,
-    tasks: JoinSet<Result<(), RunError>>,
-    seqs: shard::Watermarks,
-}
-
-impl Life {
-    fn begin(
-        process: &Arc<Process>,
-        member: Member,
-        identity: &Identity,
-        began_ms: i64,
-        stop: &CancellationToken,
-    ) -> Self {
-        let seqs = shard::Watermarks::default();
-        let (beat, renew) = (seqs.clone(), member.clone());
-        let mut renewing = JoinSet::new();
-        let (token, source) = (stop.clone(), Arc::new(move || beat.read()));
-        let heartbeat = process.heartbeats.watch("renewing", STUCK);
-        renewing.spawn(async move { renew.keep_renewing(source, || heartbeat.touch(), token).await });
-        let mut tasks = JoinSet::new();
-        let recoveries = recoveries::start(process, &member, &mut tasks, stop);
-        let queue = identify_queue(&process.store, identity, &mut tasks, stop);
-        let mut shards = Vec::new();
-        for id in 0..identity.shards {
-            let start = shard::Start {
-                process: Arc::clone(process),
-                member: member.clone(),
-                identity: identity.clone(),
-                shard: id,
-                began_ms,
-                recoveries: recoveries.clone(),
-                queue: Arc::clone(&queue),
-                seqs: seqs.clone(),
-            };
-            shards.push(shard::Running::start(start, stop.clone(), &mut tasks));
+    #[test]
+    fn other_members_are_told_an_address_with_a_port() {
+        let at = "127.0.0.1:4711".parse().unwrap();
+        let table = [
+            (None, "127.0.0.1:4711"),
+            (Some("10.1.2.3"), "10.1.2.3:4711"),
+            (Some("10.1.2.3:7946"), "10.1.2.3:7946"),
+            (Some("fd00::7"), "[fd00::7]:4711"),
+            (Some("[fd00::7]:7946"), "[fd00::7]:7946"),
+            (Some("segue-0.segue"), "segue-0.segue:4711"),
+            (Some("segue-0.segue:7946"), "segue-0.segue:7946"),
+        ];
+        for (set, told) in table {
+            assert_eq!(advertised(set, at), told, "{set:?}");
         }
-        autosave::start(
-            process,
-            shards.iter().map(shard::Running::guilds).collect(),
-            &mut tasks,
-            stop,
-        );
-        identity::register_commands(process, identity, &mut tasks, stop);
-        Self {
-            process: Arc::clone(process),
-            member,
-            shards,
-            renewing,
-            tasks,
-            seqs,
-        }
-    }
-
-    /// Until asked to stop, fenced, or failed.
-    async fn drive(&mut self, stop: &CancellationToken, waiting: crate::lifecycle::Waiting) -> Result<Ended, RunError> {
-        let mut waiting = Some(waiting);
-        loop {
-            let all_ready = shard::all_ready(&self.shards);
-            tokio::select! {
-                () = stop.cancelled() => return Ok(Ended::Stopped),
-                () = all_ready, if waiting.is_some() => {
-                    info!(shards = self.shards.len(), "ready");
-                    waiting = None;
-                }
-                Some(ended) = self.renewing.join_next() => {
-                    return ended.map_err(|error| RunError::Failed(anyhow::Error::from(error).context("renewing")));
-                }
-                Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(error),
-                    Err(error) => return Err(RunError::Failed(anyhow::Error::from(error).context("a task failed"))),
-                },
-            }
-        }
-    }
-
-    /// Takes everything down in order and leaves the cluster.
-    async fn end(mut self) {
-        while self.tasks.join_next().await.is_some() {}
-        while self.renewing.join_next().await.is_some() {}
-        let seqs: BTreeMap<u32, u64> = self.seqs.read();
-        if let Err(error) = self.member.leave(seqs).await {
-            warn!(%error, "could not say goodbye to the store; the next start finds out by itself");
-        }
-        info!(member = %self.member.id, shards = self.shards.len(), "left");
-        self.process.overview.left();
     }
 }

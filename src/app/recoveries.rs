@@ -1,34 +1,181 @@
-//! The recoveries that ended lately, for pages and logs.
+//! The recoveries that ended lately: shown at once, and kept in the store for whoever asks later.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::{Process, RunError};
-use crate::cluster::member::Member;
-use crate::model::ids::GuildId;
-use crate::player::Recovered;
+use crate::cluster::Member;
+use crate::guild::Recovery;
+use crate::lifecycle::wall_ms;
+use crate::model::ids::MemberId;
+use crate::player::Trigger;
+use crate::store::RecoveryRow;
+use crate::telemetry::spans::{self, Beginning};
 
-/// Recoveries that may wait to be shown; beyond it they are counted only.
+/// Recoveries that may wait to be kept; beyond it they are counted only.
 const WAITING: usize = 4_096;
+/// A takeover ends for many guilds within moments: they travel to the store together.
+const TOGETHER: Duration = Duration::from_millis(200);
+/// At the end of a life, what is still to be kept has this long.
+const LAST: Duration = Duration::from_secs(1);
+/// How often what other replicas recovered is read, while somebody looks.
+const READ_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn start(
     process: &Arc<Process>,
-    _member: &Member,
+    member: &Member,
     tasks: &mut JoinSet<Result<(), RunError>>,
     stop: &CancellationToken,
-) -> mpsc::Sender<(GuildId, Recovered)> {
-    let (sender, mut ended) = mpsc::channel(WAITING);
-    let (process, stop) = (Arc::clone(process), stop.clone());
+) -> mpsc::Sender<Recovery> {
+    let (sender, ended) = mpsc::channel(WAITING);
+    let keeper = Keeper {
+        process: Arc::clone(process),
+        member: member.clone(),
+        batch: Vec::new(),
+    };
+    let (process, reading_stop) = (Arc::clone(process), stop.clone());
+    tasks.spawn(keeper.keep(ended, stop.clone()));
     tasks.spawn(async move {
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                Some((guild, recovered)) = ended.recv() => process.overview.recovered(guild, recovered),
+                () = reading_stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(READ_EVERY) => {}
+            }
+            if process.overview.is_looked_at() {
+                look(&process).await;
             }
         }
     });
     sender
+}
+
+/// What the store knows of all replicas; whoever does not lead seldom needs it for anything else.
+async fn look(process: &Process) {
+    if let Ok(scan) = process.store.scan().await {
+        process.overview.scanned(scan);
+    }
+    if let Ok(rows) = process.store.recoveries(super::state::RECOVERIES).await {
+        process.overview.stored(rows);
+    }
+}
+
+struct Keeper {
+    process: Arc<Process>,
+    member: Member,
+    batch: Vec<RecoveryRow>,
+}
+
+impl Keeper {
+    async fn keep(mut self, mut ended: mpsc::Receiver<Recovery>, stop: CancellationToken) -> Result<(), RunError> {
+        let mut due = None;
+        loop {
+            let at = due.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(one) = ended.recv() => {
+                    self.take(one);
+                    due.get_or_insert(Instant::now() + TOGETHER);
+                }
+                () = sleep_until(at), if due.is_some() => {
+                    due = None;
+                    self.write().await;
+                }
+            }
+        }
+        while let Ok(one) = ended.try_recv() {
+            self.take(one);
+        }
+        drop(timeout(LAST, self.write()).await);
+        Ok(())
+    }
+
+    fn take(&mut self, recovery: Recovery) {
+        let parent = match recovery.recovered.trigger {
+            Trigger::Crash | Trigger::Handover => self.process.driven.trace(recovery.shard),
+            Trigger::NodeLost | Trigger::SessionLost => None,
+        };
+        let mut row = row(recovery, self.member.id.clone());
+        let trace = told(&row, parent.as_deref());
+        row.trace_id = trace
+            .as_deref()
+            .and_then(|trace| trace.split('-').nth(1))
+            .map(ToOwned::to_owned);
+        self.process.overview.recovered(row.clone());
+        self.batch.push(row);
+    }
+
+    /// For people: what cannot be kept is not worth a second try, the next ones are.
+    async fn write(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty()
+            && let Err(error) = self.process.store.record_recoveries(&batch).await
+        {
+            debug!(%error, lost = batch.len(), "recoveries are not kept in the store");
+        }
+    }
+}
+
+/// One span for one guild, its phases as events.
+fn told(row: &RecoveryRow, parent: Option<&str>) -> Option<String> {
+    let began_ms = row.lost_ms.unwrap_or(row.at_ms);
+    let mut span = spans::begin(Beginning {
+        name: "guild.recover",
+        parent,
+        from_ms: began_ms,
+        attributes: vec![
+            ("discord.guild.id", row.guild.to_string().into()),
+            ("discord.shard.id", row.shard.into()),
+            ("segue.member.id", row.member.0.as_str().into()),
+            ("segue.recovery.trigger", row.trigger.as_str().into()),
+            ("segue.recovery.outcome", row.outcome.as_str().into()),
+            (
+                "segue.audio.gap_ms",
+                i64::try_from(row.gap_ms).unwrap_or(i64::MAX).into(),
+            ),
+        ],
+        ..Beginning::default()
+    });
+    let mut at = began_ms;
+    for (phase, ms) in &row.phases {
+        at += i64::try_from(*ms).unwrap_or(0);
+        span.event(phase, at);
+    }
+    if row.outcome == "failed" {
+        span.fail("the channel cannot be had; the queue is kept");
+    }
+    let trace = span.traceparent();
+    span.end(row.at_ms);
+    trace
+}
+
+fn row(recovery: Recovery, member: MemberId) -> RecoveryRow {
+    let Recovery {
+        shard,
+        guild,
+        recovered,
+    } = recovery;
+    let ended_ms = wall_ms();
+    RecoveryRow {
+        guild,
+        shard,
+        member,
+        trigger: recovered.trigger.name().to_owned(),
+        outcome: recovered.outcome.name().to_owned(),
+        at_ms: ended_ms,
+        took_ms: u64::try_from(ended_ms - recovered.began_ms).unwrap_or(0),
+        gap_ms: recovered.gap_ms,
+        lost_ms: Some(recovered.began_ms),
+        phases: recovered
+            .phases
+            .iter()
+            .map(|(name, ms)| ((*name).to_owned(), *ms))
+            .collect(),
+        trace_id: None,
+    }
 }

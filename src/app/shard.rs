@@ -1,30 +1,31 @@
 //! One shard that this member drives: claims it, brings up its gateway and Lavalink sessions and its guilds, carries
 //! events between them, and takes it down so that a successor can go on without a gap.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::identity::Identity;
-use super::{Process, RunError, metering, retry};
-use crate::cluster::claim::{self, Claimed};
-use crate::cluster::member::Member;
-use crate::gateway::{self, FromShard, ShardHandle, ShardSpec, SharedQueue};
-use crate::guild::{Guilds, Surroundings};
+use super::taking::{Taking, part, taking};
+use super::{Process, RunError, build, metering, retry};
+use crate::cluster::permit::Standing;
+use crate::cluster::{self, Claimed, Member};
+use crate::gateway::{self, FromShard, SharedQueue};
+use crate::guild::{Guilds, Recovery};
 use crate::interact;
-use crate::lavalink::{self, Node, NodeConfig, NodeMessage, Opening};
+use crate::lavalink::{NodeMessage, NodeState};
 use crate::lifecycle::wall_ms;
-use crate::model::ids::{GuildId, ShardId};
+use crate::model::ids::NodeName;
 use crate::model::signal::Signal;
-use crate::player::{Loaded, Policy, Recovered, Trigger};
+use crate::player::{Before, Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
+use crate::telemetry::spans::Open;
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
@@ -32,106 +33,38 @@ const WAITING: usize = 1_024;
 const INTERACTIONS: usize = 512;
 /// How often a shard's loop says that it is alive.
 const BEAT: Duration = Duration::from_secs(2);
+/// When a shard is given up, answers under way may take this long.
+const LAST_ANSWERS: Duration = Duration::from_millis(400);
+/// And then its guilds have this long to save.
+const LAST_SAVES: Duration = Duration::from_secs(5);
 /// A new session is stored within this, or goes on unstored.
 const STORE_SESSION: Duration = Duration::from_secs(3);
 
-/// The processed sequence numbers of every shard, for the renewal.
-#[derive(Clone, Default)]
-pub(crate) struct Watermarks(Arc<Mutex<BTreeMap<u32, ShardHandle>>>);
-
-impl Watermarks {
-    fn add(&self, shard: u32, handle: ShardHandle) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(shard, handle);
-    }
-
-    /// As of now; shards without a session are left out.
-    pub(crate) fn read(&self) -> BTreeMap<u32, u64> {
-        let shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shards
-            .iter()
-            .map(|(id, handle)| (*id, handle.processed()))
-            .filter(|(_, seq)| *seq > 0)
-            .collect()
-    }
-}
-
-/// The guilds of a shard, once it is claimed.
-#[derive(Clone, Default)]
-pub(crate) struct SharedGuilds(Arc<OnceLock<Arc<Guilds>>>);
-
-impl SharedGuilds {
-    pub(crate) fn get(&self) -> Option<Arc<Guilds>> {
-        self.0.get().cloned()
-    }
-}
-
-/// What a shard needs to begin.
-pub(super) struct Start {
+/// A shard that is ours now, and what it is driven with.
+pub(super) struct Shard {
     pub(super) process: Arc<Process>,
     pub(super) member: Member,
     pub(super) identity: Identity,
-    pub(super) shard: u32,
-    pub(super) began_ms: i64,
-    pub(super) recoveries: mpsc::Sender<(GuildId, Recovered)>,
+    pub(super) number: u32,
+    pub(super) claimed: Claimed,
+    pub(super) recoveries: mpsc::Sender<Recovery>,
     pub(super) queue: SharedQueue,
-    pub(super) seqs: Watermarks,
+    pub(super) cluster: cluster::Handle,
 }
 
-/// A shard that was started.
-pub(super) struct Running {
-    guilds: SharedGuilds,
-    ready: watch::Receiver<bool>,
-}
-
-impl Running {
-    pub(super) fn start(start: Start, stop: CancellationToken, tasks: &mut JoinSet<Result<(), RunError>>) -> Self {
-        let guilds = SharedGuilds::default();
-        let (told, ready) = watch::channel(false);
-        let slot = guilds.clone();
-        tasks.spawn(async move { Box::pin(run(start, slot, told, stop)).await });
-        Self { guilds, ready }
-    }
-
-    pub(super) fn guilds(&self) -> SharedGuilds {
-        self.guilds.clone()
-    }
-}
-
-/// Completes when every shard had its first READY or RESUMED.
-pub(super) fn all_ready(shards: &[Running]) -> impl Future<Output = ()> + use<> {
-    let waiting: Vec<_> = shards.iter().map(|shard| shard.ready.clone()).collect();
-    async move {
-        for mut ready in waiting {
-            if ready.wait_for(|ready| *ready).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-}
-
-async fn run(
-    start: Start,
-    slot: SharedGuilds,
-    ready: watch::Sender<bool>,
-    stop: CancellationToken,
-) -> Result<(), RunError> {
-    let store = &start.process.store;
-    let claiming = || claim::claim(store, &start.member, start.shard);
-    let claimed = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        claimed = retry("claim a shard", &stop, claiming) => claimed?,
-    };
-    let Some(claimed) = claimed else { return Ok(()) };
-    let sealing = || store.seal(start.shard, claimed.previous.as_ref(), &start.member.id);
+/// Drives the shard until `stop`; then everything is saved, and closed so that a successor can go on.
+pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), RunError> {
+    let (store, claimed) = (&shard.process.store, &shard.claimed);
+    let taking = taking(&shard);
+    let began_ms = wall_ms();
+    let sealing = || store.seal(shard.number, claimed.previous.as_ref(), &shard.member.id);
     let Some(sealed) = retry("take the shard's guilds", &stop, sealing).await? else {
         return Ok(());
     };
     info!(
-        shard = start.shard,
+        shard = shard.number,
         epoch = claimed.row.epoch.0,
+        cause = claimed.cause.name(),
         active = sealed.active.len(),
         session = claimed.row.session.is_some(),
         alive_until_age_ms = wall_ms() - claimed.alive_until_ms,
@@ -140,14 +73,21 @@ async fn run(
     for (guild, why) in &sealed.unreadable {
         warn!(%guild, why, "a snapshot cannot be read; it is left as it is");
     }
-    Driving::begin(start, claimed, sealed, &slot, ready).drive(stop).await
+    for quarantined in &sealed.quarantined {
+        let (guild, why) = (quarantined.guild, &quarantined.why);
+        warn!(%guild, why, "a guild is in quarantine and is not driven; `segue release {guild}` lets it go");
+    }
+    part(&taking, "seal", began_ms).end(wall_ms());
+    Box::pin(Driving::begin(shard, sealed, taking).drive(stop)).await
 }
 
 struct Driving {
-    start: Start,
-    claimed: Claimed,
+    start: Shard,
+    /// Open until the gateway session is there.
+    taking: Option<Taking>,
+    /// Open until the node's session is there.
+    resuming: HashMap<NodeName, Open>,
     guilds: Arc<Guilds>,
-    ready: watch::Sender<bool>,
     from_shard: mpsc::Receiver<FromShard>,
     from_nodes: mpsc::Receiver<NodeMessage>,
     gateway: JoinSet<Option<GatewaySession>>,
@@ -157,38 +97,44 @@ struct Driving {
     interactions: JoinSet<()>,
 }
 
+/// Under what circumstances the guilds of a shard are loaded.
+fn loaded(claimed: &Claimed) -> Loaded {
+    let moments = claimed.moments;
+    Loaded {
+        trigger: if claimed.left {
+            Trigger::Handover
+        } else {
+            Trigger::Crash
+        },
+        alive_until_ms: claimed.alive_until_ms,
+        began_ms: moments.lost_ms.unwrap_or(moments.claimed_ms),
+        before: Before {
+            detected_ms: moments.fenced_ms,
+            fenced_ms: None,
+            claimed_ms: Some(wall_ms()),
+        },
+    }
+}
+
 impl Driving {
-    fn begin(start: Start, claimed: Claimed, sealed: Sealed, slot: &SharedGuilds, ready: watch::Sender<bool>) -> Self {
+    fn begin(start: Shard, sealed: Sealed, whole: Open) -> Self {
         let (gateway_stop, nodes_stop) = (CancellationToken::new(), CancellationToken::new());
         let (node_out, from_nodes) = mpsc::channel(WAITING);
-        let (nodes, node_tasks) = open_nodes(&start, &claimed, &node_out, &nodes_stop);
+        let (nodes, node_tasks) = build::nodes(&start, &node_out, &nodes_stop);
         let (shard_out, from_shard) = mpsc::channel(WAITING);
         let (handle, shard_task) = gateway::open(
-            spec(&start, &claimed),
+            build::spec(&start),
             Arc::clone(&start.queue),
             shard_out,
             start.member.permit.clone(),
             gateway_stop.clone(),
         );
-        start.seqs.add(start.shard, handle.clone());
-        let around = surroundings(&start, handle, nodes);
-        start
-            .process
-            .overview
-            .driving(start.shard, claimed.row.epoch, around.clone());
+        let claimed = &start.claimed;
+        let around = build::surroundings(&start, handle, nodes);
         let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
-        let trigger = if claimed.left {
-            Trigger::Handover
-        } else {
-            Trigger::Crash
-        };
-        let loaded = Loaded {
-            trigger,
-            alive_until_ms: claimed.alive_until_ms,
-            began_ms: start.began_ms,
-        };
+        let loaded = loaded(claimed);
         let mut interactions = JoinSet::new();
         for row in sealed.active {
             let (guild, pending) = (row.id, row.snapshot.head.pending.clone());
@@ -197,9 +143,17 @@ impl Driving {
                 interactions.spawn(interact::finish_pending(Arc::clone(&guilds), guild, pending));
             }
         }
-        if slot.0.set(Arc::clone(&guilds)).is_err() {
-            warn!("a shard was started twice");
-        }
+        start.process.driven.began(
+            start.number,
+            Arc::clone(&guilds),
+            claimed.row.epoch,
+            whole.traceparent().or_else(|| claimed.trace.clone()),
+        );
+        let now_ms = wall_ms();
+        let resuming = start.process.nodes.iter();
+        let resuming = resuming.map(|node| (node.name.clone(), part(&whole, "lavalink.resume", now_ms)));
+        let resuming = resuming.collect();
+        let taking = Some(Taking::begin(whole, now_ms));
         // Only now, so that no event finds its guild missing.
         let mut gateway = JoinSet::new();
         gateway.spawn(shard_task);
@@ -209,9 +163,9 @@ impl Driving {
         }
         Self {
             start,
-            claimed,
+            taking,
+            resuming,
             guilds,
-            ready,
             from_shard,
             from_nodes,
             gateway,
@@ -228,14 +182,14 @@ impl Driving {
             .start
             .process
             .heartbeats
-            .watch(format!("shard {}", self.start.shard), super::STUCK);
+            .watch(format!("shard {}", self.start.number), super::STUCK);
         let mut beats = interval(BEAT);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = beats.tick() => {
                     heartbeat.touch();
-                    metering::shard(&self.start.process.metrics, self.start.shard, &guilds.around().gateway);
+                    metering::shard(&self.start.process.metrics, self.start.number, &guilds.around().gateway);
                 }
                 Some(event) = self.from_shard.recv() => {
                     if let Some(error) = self.shard_event(event).await {
@@ -244,7 +198,10 @@ impl Driving {
                     }
                 }
                 Some(message) = self.from_nodes.recv() => self.node_message(message).await,
-                () = guilds.reap() => {}
+                Some(failed) = guilds.reap() => {
+                    let guilds = Arc::clone(&guilds);
+                    self.interactions.spawn(async move { guilds.revive(failed).await });
+                }
                 Some(ended) = self.interactions.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "handling an interaction failed");
@@ -277,18 +234,18 @@ impl Driving {
                 }
             }
             FromShard::SessionLost => {
-                let (id, epoch) = (self.start.shard, self.claimed.row.epoch);
+                let (id, epoch) = (self.start.number, self.start.claimed.row.epoch);
                 if let Err(error) = self
                     .start
                     .process
                     .store
-                    .save_session(id, &self.start.member.id, epoch, None)
+                    .save_session(id, &self.start.member.id, epoch, None, None)
                     .await
                 {
                     warn!(%error, "cannot forget a lost session");
                 }
             }
-            FromShard::Down { code } => debug!(shard = self.start.shard, ?code, "the gateway connection is gone"),
+            FromShard::Down { code } => debug!(shard = self.start.number, ?code, "the gateway connection is gone"),
             FromShard::Fatal { code: 4004 } => return Some(RunError::TokenRefused),
             FromShard::Fatal { code } => return Some(RunError::GatewayRefused(code)),
         }
@@ -298,9 +255,13 @@ impl Driving {
     async fn shard_ready(&mut self, resumed: bool, session: &GatewaySession, ack: oneshot::Sender<()>) {
         if !resumed {
             let saving = async {
-                let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
+                let (store, id, epoch) = (
+                    &self.start.process.store,
+                    self.start.number,
+                    self.start.claimed.row.epoch,
+                );
                 while let Err(error) = store
-                    .save_session(id, &self.start.member.id, epoch, Some(session))
+                    .save_session(id, &self.start.member.id, epoch, Some(session), None)
                     .await
                 {
                     warn!(%error, "cannot store the gateway session yet");
@@ -308,26 +269,33 @@ impl Driving {
                 }
             };
             if timeout(STORE_SESSION, saving).await.is_err() {
-                warn!(shard = self.start.shard, "going on with a session that is not stored");
+                warn!(shard = self.start.number, "going on with a session that is not stored");
             }
         }
-        info!(shard = self.start.shard, resumed, "the gateway session is ready");
+        if let Some(taking) = self.taking.take() {
+            taking.connected(resumed);
+        }
+        info!(shard = self.start.number, resumed, "the gateway session is ready");
         let _ = ack.send(());
         self.guilds.broadcast(&Signal::ShardReady {
             resumed,
             session_id: session.id.clone(),
         });
-        self.ready.send_replace(true);
-        if !resumed && let Err(error) = self.start.member.renew(self.start.seqs.read()).await {
+        self.start.process.driven.ready(self.start.number);
+        if !resumed {
             // The sequence numbers of the session before must not be taken for this one's.
-            warn!(%error, "cannot renew after a new session");
+            self.start.cluster.renew_now();
         }
     }
 
     async fn node_message(&mut self, message: NodeMessage) {
         match message {
             NodeMessage::Session { node, session_id, ack } => {
-                let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
+                let (store, id, epoch) = (
+                    &self.start.process.store,
+                    self.start.number,
+                    self.start.claimed.row.epoch,
+                );
                 if let Err(error) = store
                     .save_node_session(id, &self.start.member.id, epoch, &node, Some(&session_id))
                     .await
@@ -338,7 +306,14 @@ impl Driving {
             }
             NodeMessage::Guild { guild, event } => self.guilds.node(guild, event),
             NodeMessage::State { node, state } => {
-                info!(shard = self.start.shard, %node, ?state, "a Lavalink session changed");
+                if let NodeState::Ready { resumed } = state
+                    && let Some(mut resuming) = self.resuming.remove(&node)
+                {
+                    resuming.fact("lavalink.node.name", node.0.as_str());
+                    resuming.fact("lavalink.session.resumed", resumed);
+                    resuming.end(wall_ms());
+                }
+                info!(shard = self.start.number, %node, ?state, "a Lavalink session changed");
                 metering::node_state(&self.start.process.metrics, &node, state);
                 self.guilds.nodes_changed();
             }
@@ -349,12 +324,20 @@ impl Driving {
     /// Nothing is closed in a way that Discord or Lavalink would take for a goodbye.
     async fn end(mut self) {
         let guilds = Arc::clone(&self.guilds);
-        let saving = async {
-            while self.interactions.join_next().await.is_some() {}
-            guilds.stop().await;
-        };
-        if timeout(Duration::from_secs(5), saving).await.is_err() {
-            warn!(shard = self.start.shard, "not everything could be saved in time");
+        let fenced = self.start.member.permit.standing() == Standing::Fenced;
+        if fenced {
+            // Others have it: nothing may be said any more, and nothing is lost.
+            self.interactions.shutdown().await;
+            guilds.abandon().await;
+        } else {
+            let nearly_done = async { while self.interactions.join_next().await.is_some() {} };
+            if timeout(LAST_ANSWERS, nearly_done).await.is_err() {
+                // Their interactions count as unprocessed: the successor is sent them again, or finishes what was deferred.
+                self.interactions.shutdown().await;
+            }
+            if timeout(LAST_SAVES, guilds.stop()).await.is_err() {
+                warn!(shard = self.start.number, "not everything could be saved in time");
+            }
         }
         self.gateway_stop.cancel();
         let mut last = None;
@@ -367,10 +350,14 @@ impl Driving {
                 Some(event) = self.from_shard.recv() => unprocessed(event),
             }
         }
-        if let Some(session) = last {
-            let (store, id, epoch) = (&self.start.process.store, self.start.shard, self.claimed.row.epoch);
+        if let Some(session) = last.filter(|_| !fenced) {
+            let (store, id, epoch) = (
+                &self.start.process.store,
+                self.start.number,
+                self.start.claimed.row.epoch,
+            );
             if let Err(error) = store
-                .save_session(id, &self.start.member.id, epoch, Some(&session))
+                .save_session(id, &self.start.member.id, epoch, Some(&session), None)
                 .await
             {
                 warn!(%error, "the last sequence number is not stored");
@@ -383,7 +370,7 @@ impl Driving {
                 Some(_) = self.from_nodes.recv() => {}
             }
         }
-        self.interactions.shutdown().await;
+        self.start.process.driven.ended(self.start.number);
     }
 }
 
@@ -393,84 +380,5 @@ fn unprocessed(event: FromShard) {
         FromShard::Guild { seen, .. } | FromShard::Interaction { seen, .. } => seen.unprocessed(),
         FromShard::Ready { ack, .. } => drop(ack),
         FromShard::SessionLost | FromShard::Down { .. } | FromShard::Fatal { .. } => {}
-    }
-}
-
-fn spec(start: &Start, claimed: &Claimed) -> ShardSpec {
-    let session = claimed.row.session.clone().map(|session| GatewaySession {
-        seq: claimed.seq.unwrap_or(session.seq),
-        ..session
-    });
-    ShardSpec {
-        shard: ShardId::new(start.shard, start.identity.shards),
-        token: start.process.settings.discord_token.clone(),
-        intents: gateway::INTENTS,
-        gateway_url: Some(start.identity.gateway_url.clone()),
-        session,
-        bot: start.identity.user,
-        member: start.member.id.clone(),
-        now_ms: wall_ms,
-    }
-}
-
-fn open_nodes(
-    start: &Start,
-    claimed: &Claimed,
-    out: &mpsc::Sender<NodeMessage>,
-    stop: &CancellationToken,
-) -> (Arc<[Node]>, Vec<impl Future<Output = ()> + Send + 'static + use<>>) {
-    let identity = lavalink::Identity {
-        user: start.identity.user,
-        member: start.member.id.clone(),
-        shard: ShardId::new(start.shard, start.identity.shards),
-    };
-    let (mut nodes, mut tasks) = (Vec::new(), Vec::new());
-    for settings in &start.process.settings.lavalink_nodes {
-        let opened = lavalink::open(Opening {
-            config: NodeConfig::new(settings.name.clone(), settings.url.clone(), settings.password.clone()),
-            identity: identity.clone(),
-            stored_session: claimed.row.lavalink.get(&settings.name).cloned(),
-            authority: start.member.permit.clone(),
-            out: out.clone(),
-            metrics: Arc::new(metering::Nodes(Arc::clone(&start.process.metrics))),
-            wall: wall_ms,
-            stop: stop.clone(),
-        });
-        match opened {
-            Ok((node, task)) => {
-                nodes.push(node);
-                tasks.push(task);
-            }
-            Err(error) => {
-                tracing::error!(node = %settings.name, %error, "the node cannot be used (SEGUE_LAVALINK_NODES)");
-            }
-        }
-    }
-    (nodes.into(), tasks)
-}
-
-fn surroundings(start: &Start, gateway: ShardHandle, nodes: Arc<[Node]>) -> Surroundings {
-    let settings = &start.process.settings;
-    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    Surroundings {
-        shard: start.shard,
-        member: start.member.id.clone(),
-        permit: start.member.permit.clone(),
-        store: Arc::clone(&start.process.store),
-        discord: start.process.discord.clone(),
-        application: start.identity.application,
-        bot: start.identity.user,
-        gateway,
-        nodes,
-        policy: Policy {
-            auto_resume: settings.auto_resume,
-            restore_max_age_ms: ms(settings.restore_max_age),
-            alone_timeout_ms: ms(settings.alone_timeout),
-            stabilization_ms: ms(settings.restore_stabilization),
-            ..Policy::default()
-        },
-        metrics: Arc::clone(&start.process.metrics),
-        recoveries: start.recoveries.clone(),
-        playing: Arc::new(AtomicI64::new(0)),
     }
 }

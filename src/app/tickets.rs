@@ -1,11 +1,17 @@
 //! IDENTIFY tickets: the bucket's next free moment stands in the store, so that a restarted process keeps Discord's window
 //! of five seconds too (<https://docs.discord.com/developers/events/gateway#rate-limiting>).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use crate::gateway::identify::{NoTicket, SPACING, Tickets};
+use super::RunError;
+use super::identity::Identity;
+use crate::gateway::SharedQueue;
+use crate::gateway::identify::{Budget, IdentifyQueue, NoTicket, SPACING, Tickets, local_tickets};
 use crate::store::{SharedStore, StoreError};
 
 /// When the store does not answer: no store, no IDENTIFY.
@@ -13,9 +19,35 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// A moment further away than this was written by a clock that is wrong.
 const FAR_MS: i64 = 60_000;
 
+/// As many IDENTIFYs are never spent: Discord resets the token of a bot that spends all.
+const IDENTIFY_FLOOR: u32 = 10;
+
+/// The queue of this process's shards that want to IDENTIFY, as one of `tasks`.
+pub(super) fn queue(
+    store: &SharedStore,
+    identity: &Identity,
+    tasks: &mut JoinSet<Result<(), RunError>>,
+    stop: &CancellationToken,
+) -> SharedQueue {
+    let budget = Budget {
+        max_concurrency: identity.max_concurrency,
+        remaining: identity.starts_left,
+        reset_after: Duration::from_hours(24),
+        floor: IDENTIFY_FLOOR,
+    };
+    let local = local_tickets(budget, identity.starts);
+    let tickets = of_store(Arc::clone(store), local, identity.max_concurrency);
+    let (queue, task) = IdentifyQueue::new(tickets, stop.clone());
+    tasks.spawn(async move {
+        task.await;
+        Ok(())
+    });
+    queue
+}
+
 /// Asks the store, then the process's own budget.
-pub(super) fn of_store(store: SharedStore, local: Tickets, max_concurrency: u32) -> Tickets {
-    std::sync::Arc::new(move |shard| {
+fn of_store(store: SharedStore, local: Tickets, max_concurrency: u32) -> Tickets {
+    Arc::new(move |shard| {
         let (store, budget) = (store.clone(), local(shard));
         Box::pin(async move {
             let own = budget.await?;

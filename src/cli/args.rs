@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::flags::Flags;
+use crate::model::ids::GuildId;
 
 /// A self-hosted Discord music bot that does not stop when its pods do.
 #[derive(Clone, Debug, Parser)]
@@ -32,8 +33,14 @@ pub enum Command {
     Doctor(Flags),
     /// Show the effective settings and where each came from; secrets are masked
     Config(ConfigArgs),
+    /// Show the cluster as the store knows it: members, shards, guilds, recent recoveries
+    Status(StatusArgs),
+    /// Let a quarantined guild go
+    Release(ReleaseArgs),
     /// Ask the replica on this machine whether it is alive
     Healthcheck(Flags),
+    /// Have a Lavalink node emptied before it stops: its players move to others while they play
+    Drain(DrainArgs),
     /// List every metric
     MetricsCatalog(CatalogArgs),
 }
@@ -42,7 +49,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// How many replicas, each a process
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=26))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub replicas: u32,
     /// How many guilds that play
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=5_000))]
@@ -60,7 +67,11 @@ pub struct DemoArgs {
 
 /// `segue sim`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
+    /// What to do; without, the simulator runs until a signal.
+    #[command(subcommand)]
+    pub act: Option<SimAct>,
     /// How many guilds there are at first
     #[arg(long, default_value_t = 1)]
     pub guilds: u32,
@@ -88,6 +99,45 @@ pub struct SimArgs {
     /// Tell a story: a file with a line for each act, as `at 3s kill node a`
     #[arg(long, value_name = "FILE")]
     pub story: Option<PathBuf>,
+    /// How long a gateway session without a socket can be resumed, in ms
+    #[arg(long, default_value_t = 90_000)]
+    pub session_ttl_ms: u64,
+    /// How often Discord wants a heartbeat, in ms
+    #[arg(long, default_value_t = 41_250, value_parser = clap::value_parser!(u64).range(1..))]
+    pub heartbeat_ms: u64,
+}
+
+/// What `segue sim` does besides running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SimAct {
+    /// Judge a log that `GET /log` gave: print each violation as a line of JSON, and end with 1 if there is any
+    Check {
+        /// The file, or - for the standard input
+        log: PathBuf,
+    },
+    /// Measure what the simulator itself costs, and print it as JSON; it drives itself over its sockets
+    #[command(hide = true)]
+    Measure(MeasureArgs),
+}
+
+/// `segue sim measure`.
+#[derive(Clone, Debug, Args)]
+pub struct MeasureArgs {
+    /// Guilds of the steady state
+    #[arg(long, default_value_t = 10_000)]
+    pub guilds: u32,
+    /// How many of them play
+    #[arg(long, default_value_t = 1_000)]
+    pub players: u32,
+    /// Idle guilds of the start
+    #[arg(long, default_value_t = 100_000)]
+    pub idle: u32,
+    /// Events a second to ask for
+    #[arg(long, default_value_t = 20_000)]
+    pub events: u32,
+    /// How long each state is watched, in seconds
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u32,
 }
 
 impl SimArgs {
@@ -98,12 +148,47 @@ impl SimArgs {
     }
 }
 
+/// `segue drain`.
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// The node's name in `SEGUE_LAVALINK_NODES`
+    pub node: String,
+    /// It may be used again
+    #[arg(long)]
+    pub undo: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
 /// `segue config`.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// `segue release`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The guild's id
+    #[arg(value_name = "GUILD", value_parser = super::release::guild, allow_hyphen_values = true)]
+    pub guild: GuildId,
     /// Settings.
     #[command(flatten)]
     pub flags: Flags,
@@ -140,6 +225,16 @@ mod tests {
     fn no_flag_takes_the_token_itself() {
         assert!(Cli::try_parse_from(["segue", "run", "--discord-token", "x"]).is_err());
         assert!(Cli::try_parse_from(["segue", "run", "--discord-token-file", "x"]).is_ok());
+    }
+
+    #[test]
+    fn a_log_is_judged_by_name() {
+        let cli = Cli::try_parse_from(["segue", "sim", "check", "a.log"]).unwrap();
+        let Some(Command::Sim(sim)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert!(matches!(sim.act, Some(SimAct::Check { log }) if log.ends_with("a.log")));
+        assert!(Cli::try_parse_from(["segue", "sim", "--guilds", "3", "check", "a.log"]).is_err());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The command line: reads it, reads the settings, builds the runtime, ends with the right code.
 
 pub mod args;
+mod drain;
 pub mod exit;
 mod health;
+mod release;
+mod status;
 mod wire;
 
 use std::fmt;
@@ -15,6 +18,9 @@ use clap::Parser as _;
 use crate::config::flags::Flags;
 use crate::config::{self, Effective, Need, Settings, show};
 use crate::doctor;
+use crate::model::ids::GuildId;
+use crate::store::status::Status;
+use crate::store::{self, StoreError};
 use crate::telemetry::metrics::Metrics;
 use args::{Cli, Command};
 use exit::Exit;
@@ -29,6 +35,13 @@ struct Failure(String);
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        Self(format!("{error}{}", source.unwrap_or_default()))
     }
 }
 
@@ -93,6 +106,18 @@ async fn perform(cli: Cli, out: &Out) -> Result<Exit, Failure> {
             Some(settings) => Ok(healthcheck(&settings, out).await),
             None => Ok(Exit::BadSettings),
         },
+        Command::Drain(args) => match settings(&args.flags, Need::Nothing, out) {
+            Some(settings) => Box::pin(drain::perform(&args, &settings, out)).await,
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Status(args) => match settings(&args.flags, Need::Nothing, out) {
+            Some(settings) => show_status(&settings, args.json, out).await,
+            None => Ok(Exit::BadSettings),
+        },
+        Command::Release(args) => match settings(&args.flags, Need::Nothing, out) {
+            Some(settings) => let_go(&settings, args.guild, out).await,
+            None => Ok(Exit::BadSettings),
+        },
         Command::MetricsCatalog(args) => Ok(catalog(args.json, out)),
         Command::Config(args) => Ok(show_settings(&args, out)),
     }
@@ -106,7 +131,7 @@ fn settings(flags: &Flags, need: Need, out: &Out) -> Option<Settings> {
 }
 
 async fn doctor(settings: &Settings, out: &Out) -> Result<Exit, Failure> {
-    let report = doctor::examine(settings)
+    let report = Box::pin(doctor::examine(settings))
         .await
         .map_err(|error| Failure(error.to_string()))?;
     out.line(&report);
@@ -122,6 +147,31 @@ async fn healthcheck(settings: &Settings, out: &Out) -> Exit {
         Err(why) => {
             out.complain(why);
             Exit::Failed
+        }
+    }
+}
+
+async fn show_status(settings: &Settings, json: bool, out: &Out) -> Result<Exit, Failure> {
+    let store = store::open_existing(&settings.store.whole()).await?;
+    let status = Status::read(&store).await?;
+    if json {
+        out.line(status.json());
+    } else {
+        out.line(status::text(&status, &store.describe()));
+    }
+    Ok(Exit::Ended)
+}
+
+async fn let_go(settings: &Settings, guild: GuildId, out: &Out) -> Result<Exit, Failure> {
+    let store = store::open_existing(&settings.store.whole()).await?;
+    match release::release(&store, guild).await? {
+        Ok(done) => {
+            out.line(done);
+            Ok(Exit::Ended)
+        }
+        Err(why) => {
+            out.complain(format_args!("segue: {why}"));
+            Ok(Exit::Failed)
         }
     }
 }

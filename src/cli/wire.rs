@@ -1,16 +1,18 @@
 //! Where commands meet the parts that do the work: one small function each.
 
 use std::convert::Infallible;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{self, SignalKind};
-use tokio_util::sync::CancellationToken;
 
-use super::args::{DemoArgs, SimArgs};
+use super::args::{DemoArgs, MeasureArgs, SimAct, SimArgs};
 use super::exit::Exit;
 use super::{Failure, Out};
-use crate::app::{self, RunError};
+use crate::app::{self, RunError, Stop};
 use crate::config::Settings;
 use crate::sim::story::{self, Story};
 use crate::telemetry::Telemetry;
@@ -26,8 +28,8 @@ pub(super) async fn run(settings: Settings, warnings: Vec<String>) -> Result<Exi
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let stop = CancellationToken::new();
-    let ended = until_signal(app::run(settings, metrics, stop.clone()), &stop).await;
+    let stop = Stop::default();
+    let ended = Box::pin(until_signal(app::run(settings, metrics, stop.clone()), &stop)).await;
     if !telemetry.flush().await {
         tracing::warn!("the last traces could not be sent");
     }
@@ -59,6 +61,11 @@ pub(super) async fn demo(args: DemoArgs, _out: &Out) -> Result<Exit, Failure> {
 
 /// Runs the simulator until it is told to stop.
 pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
+    match args.act {
+        Some(SimAct::Check { log }) => return check(&log, out),
+        Some(SimAct::Measure(args)) => return Box::pin(measure(&args, out)).await,
+        None => {}
+    }
     let nodes = args.node_names();
     let story = match &args.story {
         Some(file) => Some(story(file, &nodes)?),
@@ -73,6 +80,8 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
         listen: args.listen,
         advertise: args.advertise,
         voice_endpoint: args.voice_endpoint,
+        session_ttl_ms: args.session_ttl_ms,
+        heartbeat_ms: args.heartbeat_ms,
     })
     .await?;
     out.line(serde_json::to_string(&sim.ready).map_err(|error| Failure(error.to_string()))?);
@@ -81,6 +90,35 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
         Err(error) = tell(story, &sim.ready.control, out) => return Err(error),
     }
     sim.shutdown().await;
+    Ok(Exit::Ended)
+}
+
+/// Judges a log alone.
+fn check(log: &Path, out: &Out) -> Result<Exit, Failure> {
+    let unread = |why: std::io::Error| Failure(format!("{}: {why}", log.display()));
+    let found = if log == Path::new("-") {
+        sim::oracle::judge(std::io::stdin().lock())
+    } else {
+        File::open(log).and_then(|file| sim::oracle::judge(BufReader::new(file)))
+    };
+    let found = found.map_err(unread)?;
+    for violation in &found {
+        out.line(serde_json::to_string(violation).map_err(|error| Failure(error.to_string()))?);
+    }
+    Ok(if found.is_empty() { Exit::Ended } else { Exit::Failed })
+}
+
+/// Measures the simulator.
+async fn measure(args: &MeasureArgs, out: &Out) -> Result<Exit, Failure> {
+    let wanted = sim::measure::Wanted {
+        guilds: args.guilds as usize,
+        players: args.players as usize,
+        idle: args.idle as usize,
+        events: args.events,
+        watch: Duration::from_secs(u64::from(args.seconds)),
+    };
+    let measured = sim::measure::run(&wanted).await?;
+    out.line(serde_json::to_string(&measured).map_err(|error| Failure(error.to_string()))?);
     Ok(Exit::Ended)
 }
 
@@ -119,17 +157,22 @@ async fn signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Runs `work`; the first signal asks it to stop.
-async fn until_signal<T>(work: impl Future<Output = T>, stop: &CancellationToken) -> T {
+/// Runs `work`; the first signal asks it to stop, a second one to hurry.
+async fn until_signal<T>(work: impl Future<Output = T>, stop: &Stop) -> T {
     let mut work = std::pin::pin!(work);
-    tokio::select! {
-        ended = &mut work => return ended,
-        told = signal() => {
-            if let Err(error) = told {
-                tracing::warn!(%error, "signals cannot be heard; stopping");
+    for (token, words) in [
+        (&stop.asked, "asked to stop; saving and leaving"),
+        (&stop.hurry, "asked again; leaving without waiting for others"),
+    ] {
+        tokio::select! {
+            ended = &mut work => return ended,
+            told = signal() => {
+                if let Err(error) = told {
+                    tracing::warn!(%error, "signals cannot be heard; stopping");
+                }
+                tracing::info!("{words}");
+                token.cancel();
             }
-            tracing::info!("asked to stop; saving and leaving");
-            stop.cancel();
         }
     }
     work.await

@@ -119,6 +119,12 @@ pub const KEYS: &[Key] = &[
         "How replicas agree: `auto` (Kubernetes when in a pod, else the store), `kubernetes`, `store`.",
     ),
     plain(
+        "SEGUE_LEASE",
+        "NAME",
+        Fallback::Text("segue"),
+        "The Kubernetes Lease that elects the leader; one for each deployment in a namespace.",
+    ),
+    plain(
         "SEGUE_SHARDS",
         "N",
         Fallback::Text("auto"),
@@ -197,6 +203,12 @@ pub const KEYS: &[Key] = &[
         "Whether a restored player goes on by itself; a guild can decide otherwise.",
     ),
     plain(
+        "SEGUE_TRACE_URL",
+        "URL",
+        Fallback::Unset("recoveries name their trace without a link"),
+        "Where a trace can be looked at, with `{trace_id}` in it, for links on the status page.",
+    ),
+    plain(
         "SEGUE_LOG",
         "FILTER",
         Fallback::Text("info"),
@@ -212,19 +224,25 @@ pub const KEYS: &[Key] = &[
         "OTEL_SDK_DISABLED",
         "BOOL",
         Fallback::Text("false"),
-        "`true` switches traces off, whatever else is set.",
+        "`true` switches traces and logs off that are sent somewhere, whatever else is set.",
     ),
     plain(
         "OTEL_SERVICE_NAME",
         "NAME",
         Fallback::Found("`service.name` in `OTEL_RESOURCE_ATTRIBUTES`, else `segue`"),
-        "The service's name on traces.",
+        "The service's name on traces and logs that are sent.",
     ),
     plain(
         "OTEL_TRACES_EXPORTER",
         "EXPORTER",
         Fallback::Text("otlp"),
         "`otlp`, or `none` for no traces.",
+    ),
+    plain(
+        "OTEL_LOGS_EXPORTER",
+        "EXPORTER",
+        Fallback::Text("otlp"),
+        "`otlp`, or `none` for logs on the standard error only.",
     ),
     plain(
         "OTEL_PROPAGATORS",
@@ -235,14 +253,20 @@ pub const KEYS: &[Key] = &[
     plain(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "URL",
-        Fallback::Unset("no traces are sent"),
-        "Where traces are sent; over HTTP `/v1/traces` follows.",
+        Fallback::Unset("no traces and logs are sent"),
+        "Where traces and logs are sent; over HTTP `/v1/traces` and `/v1/logs` follow.",
     ),
     plain(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "URL",
         Fallback::Unset("as `OTEL_EXPORTER_OTLP_ENDPOINT`"),
         "Where traces are sent, the whole URL.",
+    ),
+    plain(
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        "URL",
+        Fallback::Unset("as `OTEL_EXPORTER_OTLP_ENDPOINT`"),
+        "Where logs are sent, the whole URL.",
     ),
     plain(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -255,6 +279,12 @@ pub const KEYS: &[Key] = &[
         "PROTOCOL",
         Fallback::Unset("as `OTEL_EXPORTER_OTLP_PROTOCOL`"),
         "The same for traces alone.",
+    ),
+    plain(
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+        "PROTOCOL",
+        Fallback::Unset("as `OTEL_EXPORTER_OTLP_PROTOCOL`"),
+        "The same for logs alone.",
     ),
     plain(
         "OTEL_EXPORTER_OTLP_TIMEOUT",

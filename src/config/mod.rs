@@ -41,6 +41,10 @@ pub struct Settings {
     pub lavalink_nodes: Vec<NodeSettings>,
     /// How replicas agree; [`Settings::elects_by_kubernetes`] decides `Auto`.
     pub cluster: ClusterMode,
+    /// The Kubernetes Lease that elects the leader.
+    pub lease: String,
+    /// Where a trace can be looked at, `http` or `https`, with `{trace_id}` in it.
+    pub trace_url: Option<String>,
     /// How many gateway shards.
     pub shards: Shards,
     /// What people call this replica.
@@ -203,6 +207,7 @@ impl Reader<'_> {
         let store = self.take("SEGUE_STORE", value::store);
         let lavalink_nodes = self.take("SEGUE_LAVALINK_NODES", value::nodes);
         let cluster = self.take("SEGUE_CLUSTER", value::cluster);
+        let lease = self.take("SEGUE_LEASE", value::lease);
         let shards = self.take("SEGUE_SHARDS", value::shards);
         let name = self.take("SEGUE_NAME", value::name);
         let discord_api_url = self.take("SEGUE_DISCORD_API_URL", value::api_url);
@@ -215,6 +220,7 @@ impl Reader<'_> {
         let restore_max_age = self.take("SEGUE_RESTORE_MAX_AGE", value::duration);
         let alone_timeout = self.take("SEGUE_ALONE_TIMEOUT", value::interval);
         let auto_resume = self.take("MUSIC_AUTO_RESUME", value::boolean);
+        let trace_url = self.take("SEGUE_TRACE_URL", value::trace_url);
         let filter = self.take("SEGUE_LOG", value::log_filter);
         let format = self.take("SEGUE_LOG_FORMAT", value::log_format);
         Some(Settings {
@@ -222,6 +228,8 @@ impl Reader<'_> {
             store: store?,
             lavalink_nodes: lavalink_nodes.unwrap_or_default(),
             cluster: cluster?,
+            lease: lease?,
+            trace_url,
             shards: shards?,
             name: name?,
             discord_api_url,

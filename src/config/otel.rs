@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
-/// Where traces go.
+/// Where traces and logs go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtelSettings {
-    /// The collector; `None` sends nothing and costs nothing.
+    /// The collector of traces; `None` sends nothing and costs nothing.
     pub traces: Option<Collector>,
+    /// The collector of logs; `None` leaves them to the standard error, where they are in any case.
+    pub logs: Option<Collector>,
     /// The service's name, when somebody chose one by `OTEL_SERVICE_NAME`.
     pub service_name: Option<String>,
     /// Whether contexts travel as `traceparent` headers.
@@ -19,7 +21,7 @@ pub struct OtelSettings {
     pub baggage: bool,
 }
 
-/// A collector of traces.
+/// A collector of one signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
     /// The whole URL for HTTP; scheme, host and port for gRPC.
@@ -38,6 +40,30 @@ pub enum Protocol {
     /// `grpc`.
     Grpc,
 }
+
+/// What is sent, and the names of the variables that are only about it.
+struct Signal {
+    name: &'static str,
+    path: &'static str,
+    exporter: &'static str,
+    endpoint: &'static str,
+    protocol: &'static str,
+}
+
+const TRACES: Signal = Signal {
+    name: "traces",
+    path: "/v1/traces",
+    exporter: "OTEL_TRACES_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+};
+const LOGS: Signal = Signal {
+    name: "logs",
+    path: "/v1/logs",
+    exporter: "OTEL_LOGS_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+};
 
 /// Variables of OpenTelemetry that do nothing here, and why; whoever sets them should know.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -59,6 +85,18 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
         "client certificates are not supported",
     ),
+    (
+        "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+        "own certificates are not supported",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
+        "client certificates are not supported",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+        "client certificates are not supported",
+    ),
     ("OTEL_CONFIG_FILE", "declarative configuration is not supported"),
 ];
 
@@ -70,26 +108,32 @@ pub(super) fn read(
 ) -> OtelSettings {
     warn_of_the_rest(environment, warnings);
     let (trace_context, baggage) = propagators(&get("OTEL_PROPAGATORS").unwrap_or_default(), warnings);
-    let mut settings = OtelSettings {
-        traces: None,
+    let disabled = is_disabled(get, warnings);
+    let mut signal = |signal: &Signal| {
+        let wanted = is_wanted(signal, get, warnings) && !disabled;
+        wanted.then(|| collector(signal, get, warnings)).flatten()
+    };
+    OtelSettings {
+        traces: signal(&TRACES),
+        logs: signal(&LOGS),
         service_name: get("OTEL_SERVICE_NAME"),
         trace_context,
         baggage,
-    };
-    if !is_off(get, warnings) {
-        settings.traces = collector(get, warnings);
     }
-    settings
 }
 
-fn is_off(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> bool {
+fn is_disabled(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> bool {
     let disabled = get("OTEL_SDK_DISABLED").unwrap_or_default().to_lowercase();
     if !matches!(disabled.as_str(), "" | "true" | "false") {
         warnings.push(format!(
             "OTEL_SDK_DISABLED: {disabled:?} is neither true nor false; taken as false"
         ));
     }
-    let exporter = get("OTEL_TRACES_EXPORTER").unwrap_or_default().to_lowercase();
+    disabled == "true"
+}
+
+fn is_wanted(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> bool {
+    let exporter = get(signal.exporter).unwrap_or_default().to_lowercase();
     let wanted: Vec<&str> = exporter
         .split(',')
         .map(str::trim)
@@ -98,28 +142,18 @@ fn is_off(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> b
     for name in &wanted {
         if !matches!(*name, "otlp" | "none") {
             warnings.push(format!(
-                "OTEL_TRACES_EXPORTER: {name:?} is not supported; use otlp or none"
+                "{}: {name:?} is not supported; use otlp or none",
+                signal.exporter
             ));
         }
     }
-    disabled == "true" || (!wanted.is_empty() && !wanted.contains(&"otlp"))
+    wanted.is_empty() || wanted.contains(&"otlp")
 }
 
-fn collector(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Option<Collector> {
-    let protocol_key = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]
-        .into_iter()
-        .find_map(|key| get(key).map(|value| (key, value)));
-    let protocol = match protocol_key.as_ref().map(|(key, value)| (*key, value.as_str())) {
-        None | Some((_, "http/protobuf")) => Protocol::Http,
-        Some((_, "grpc")) => Protocol::Grpc,
-        Some((key, other)) => {
-            warnings.push(format!("{key}: {other:?} is not supported; http/protobuf is used"));
-            Protocol::Http
-        }
-    };
-    let own = get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    let (key, endpoint, whole) = match own {
-        Some(own) => ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", own, true),
+fn collector(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Option<Collector> {
+    let protocol = protocol(signal, get, warnings);
+    let (key, endpoint, whole) = match get(signal.endpoint) {
+        Some(own) => (signal.endpoint, own, true),
         None => (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             get("OTEL_EXPORTER_OTLP_ENDPOINT")?,
@@ -128,11 +162,12 @@ fn collector(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -
     };
     let fits = url::Url::parse(&endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !fits {
-        warnings.push(format!("{key}: not an http:// or https:// URL; no traces are sent"));
+        let name = signal.name;
+        warnings.push(format!("{key}: not an http:// or https:// URL; no {name} are sent"));
         return None;
     }
     let endpoint = match (protocol, whole) {
-        (Protocol::Http, false) => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
+        (Protocol::Http, false) => format!("{}{}", endpoint.trim_end_matches('/'), signal.path),
         (Protocol::Http, true) | (Protocol::Grpc, _) => endpoint,
     };
     Some(Collector {
@@ -142,6 +177,23 @@ fn collector(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -
     })
 }
 
+fn protocol(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Protocol {
+    let found = [signal.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL"]
+        .into_iter()
+        .find_map(|key| get(key).map(|value| (key, value)));
+    match found.as_ref().map(|(key, value)| (*key, value.as_str())) {
+        None | Some((_, "http/protobuf")) => Protocol::Http,
+        Some((_, "grpc")) => Protocol::Grpc,
+        Some((key, other)) => {
+            let warning = format!("{key}: {other:?} is not supported; http/protobuf is used");
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+            Protocol::Http
+        }
+    }
+}
+
 fn timeout(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Duration {
     const USUAL: Duration = Duration::from_secs(10);
     let text = get("OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or_default();
@@ -149,9 +201,10 @@ fn timeout(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> 
         Ok(0) => USUAL,
         Ok(milliseconds) => Duration::from_millis(milliseconds),
         Err(_) => {
-            warnings.push(format!(
-                "OTEL_EXPORTER_OTLP_TIMEOUT: {text:?} is no number of milliseconds; 10000 is used"
-            ));
+            let warning = format!("OTEL_EXPORTER_OTLP_TIMEOUT: {text:?} is no number of milliseconds; 10000 is used");
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
             USUAL
         }
     }
@@ -177,13 +230,8 @@ fn warn_of_the_rest(environment: &[(String, String)], warnings: &mut Vec<String>
         if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| known == name) {
             warnings.push(format!("{name} has no effect: {why}"));
         }
-        let other = match name.as_str() {
-            "OTEL_METRICS_EXPORTER" => "metrics are served at /metrics",
-            "OTEL_LOGS_EXPORTER" => "logs are written to the standard error",
-            _ => continue,
-        };
-        if value.trim() != "none" {
-            warnings.push(format!("{name} has no effect: {other}"));
+        if name == "OTEL_METRICS_EXPORTER" && value.trim() != "none" {
+            warnings.push(format!("{name} has no effect: metrics are served at /metrics"));
         }
     }
 }

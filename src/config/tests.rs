@@ -435,3 +435,24 @@ proptest! {
         prop_assert_eq!(nodes[0].password.expose_secret(), password.as_str());
     }
 }
+
+#[test]
+fn a_lease_has_a_name_that_kubernetes_takes_and_a_trace_url_says_where_the_id_stands() {
+    for wrong in ["Segue", "-a", "a-", "a_b", &"a".repeat(254)] {
+        let world = World::new().flag("SEGUE_LEASE", wrong);
+        assert!(world.problems()[0].contains("no name that Kubernetes takes"), "{wrong}");
+    }
+    for wrong in ["https://tempo.example/", "ftp://x/{trace_id}", "{trace_id}"] {
+        let world = World::new().flag("SEGUE_TRACE_URL", wrong);
+        assert!(
+            world.problems()[0].contains("{trace_id}"),
+            "{wrong}: {:?}",
+            world.problems()
+        );
+    }
+    let right = World::new().flag("SEGUE_TRACE_URL", "http://jaeger:16686/trace/{trace_id}");
+    assert_eq!(
+        right.settings().trace_url.as_deref(),
+        Some("http://jaeger:16686/trace/{trace_id}")
+    );
+}

@@ -245,6 +245,34 @@ fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
     })
 }
 
+/// The name of a Kubernetes object: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
+pub(super) fn lease(text: &str) -> Result<String, Wrong> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let well = text.len() <= 253
+        && text.chars().all(|c| inner(c) || c == '-' || c == '.')
+        && text.starts_with(inner)
+        && text.ends_with(inner);
+    if well {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(
+            format!("{text:?} is no name that Kubernetes takes"),
+            "Write lower-case letters, digits and dashes, such as segue",
+        ))
+    }
+}
+
+pub(super) fn trace_url(text: &str) -> Result<String, Wrong> {
+    const FIX: &str = "Write an address such as https://tempo.example/trace/{trace_id}";
+    let url = Url::parse(&text.replace("{trace_id}", "0"));
+    let web = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    match (web, text.contains("{trace_id}")) {
+        (true, true) => Ok(text.to_owned()),
+        (true, false) => Err(Wrong::new("it does not say where the trace's id stands", FIX)),
+        (false, _) => Err(Wrong::new("it is no http or https address", FIX)),
+    }
+}
+
 pub(super) fn shards(text: &str) -> Result<Shards, Wrong> {
     if text == "auto" {
         return Ok(Shards::Auto);

@@ -13,10 +13,13 @@ use tokio::time::Instant;
 use super::cast::Actor;
 use super::control::Control;
 use super::headline::Event;
-use super::replica::Order;
+use super::picture::Gallery;
+use super::replica::{Life, Order};
 
 /// How long the page waits for the bot's answer, deferrals included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(12);
+/// How long one replica may take to leave and be ready again.
+const ROLLED_WITHIN: Duration = Duration::from_mins(1);
 /// One wait for an interaction.
 const ONE_WAIT: Duration = Duration::from_secs(3);
 
@@ -34,6 +37,18 @@ pub enum Act {
         /// Which.
         replica: String,
     },
+    /// SIGSTOP for a replica.
+    Freeze {
+        /// Which.
+        replica: String,
+    },
+    /// SIGCONT for a replica.
+    Thaw {
+        /// Which.
+        replica: String,
+    },
+    /// Every replica is stopped and started again, one after the other, as a rolling update does.
+    Roll {},
     /// A node dies.
     KillNode {
         /// Which.
@@ -81,6 +96,7 @@ pub enum Act {
 pub struct Stagehand {
     control: Control,
     actors: Arc<[Actor]>,
+    gallery: Gallery,
     events: mpsc::Sender<(Event, Instant)>,
     /// The fault of each dead node.
     dead: Arc<Mutex<HashMap<String, String>>>,
@@ -88,10 +104,11 @@ pub struct Stagehand {
 
 impl Stagehand {
     /// One that tells `events` what it did.
-    pub fn new(control: Control, actors: Vec<Actor>, events: mpsc::Sender<(Event, Instant)>) -> Self {
+    pub fn new(control: Control, actors: Vec<Actor>, gallery: Gallery, events: mpsc::Sender<(Event, Instant)>) -> Self {
         Self {
             control,
             actors: actors.into(),
+            gallery,
             events,
             dead: Arc::default(),
         }
@@ -110,6 +127,17 @@ impl Stagehand {
                 self.order(&replica, Order::Stop)?;
                 self.tell(Event::Stopped { replica }).await
             }
+            Act::Freeze { replica } => {
+                self.excuse(&replica).await;
+                self.order(&replica, Order::Freeze)?;
+                self.tell(Event::Frozen { replica }).await
+            }
+            Act::Thaw { replica } => {
+                self.note(&format!("thaw replica {replica}")).await;
+                self.order(&replica, Order::Thaw)?;
+                self.tell(Event::Thawed { replica }).await
+            }
+            Act::Roll {} => self.roll().await,
             Act::KillNode { node } => self.kill_node(node).await,
             Act::RestartNode { node } => self.restart_node(node).await,
             Act::ExpireSession { shard } => {
@@ -136,6 +164,28 @@ impl Stagehand {
     /// Tells the simulator's log; that it is not told harms nothing.
     async fn note(&self, text: &str) {
         drop(self.control.fault(&json!({"kind": "note", "text": text})).await);
+    }
+
+    /// What a frozen replica does not answer in time is nobody's fault.
+    async fn excuse(&self, replica: &str) {
+        let shards = self.gallery.paint(|picture| {
+            let owned = picture.sections.shards.iter();
+            let owned = owned.filter(|shard| shard.owner.as_deref() == Some(replica));
+            owned.map(|shard| shard.id).collect::<Vec<_>>()
+        });
+        let note = json!({"kind": "note", "text": format!("freeze replica {replica}"), "excuse": shards});
+        drop(self.control.fault(&note).await);
+    }
+
+    async fn roll(&self) -> anyhow::Result<Value> {
+        self.note("roll all replicas").await;
+        self.tell(Event::Rolled).await?;
+        for actor in self.actors.iter() {
+            let Life::Up { pid, .. } = actor.life() else { continue };
+            self.order(&actor.name, Order::Stop)?;
+            actor.ready_again(pid, ROLLED_WITHIN).await?;
+        }
+        Ok(json!({}))
     }
 
     fn order(&self, replica: &str, order: Order) -> anyhow::Result<()> {

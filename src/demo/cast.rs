@@ -1,13 +1,19 @@
 //! The replicas of the demo: names, orders and how each fares.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::replica::{Launch, Life, Order, keep};
 
 /// Orders that may wait for a replica.
 const ORDERS_WAITING: usize = 8;
+
+/// From one look at a replica's readiness to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One replica as the others of the demo see it.
 #[derive(Clone, Debug)]
@@ -38,15 +44,41 @@ impl Actor {
         match &*found {
             Life::Up { http, .. } => Ok(http.clone()),
             Life::GivenUp { why } => anyhow::bail!("replica {} does not start: {why}", self.name),
-            Life::Starting { .. } | Life::Stopping { .. } | Life::Down { .. } => anyhow::bail!("it changed again"),
+            Life::Starting { .. } | Life::Frozen { .. } | Life::Stopping { .. } | Life::Down { .. } => {
+                anyhow::bail!("it changed again")
+            }
         }
     }
 
-    /// Waits until its life is as wanted. Fails when the demo ends.
-    pub async fn becomes(&self, wanted: impl FnMut(&Life) -> bool) -> anyhow::Result<()> {
+    /// Waits until another process than `before` listens and says that it is ready. Fails where it was given up, or after
+    /// `within`.
+    pub async fn ready_again(&self, before: u32, within: Duration) -> anyhow::Result<()> {
         let mut life = self.life.clone();
-        life.wait_for(wanted).await?;
-        Ok(())
+        let ready = async {
+            loop {
+                let found = life
+                    .wait_for(|life| match life {
+                        Life::Up { pid, .. } => *pid != before,
+                        Life::GivenUp { .. } => true,
+                        Life::Starting { .. } | Life::Frozen { .. } | Life::Stopping { .. } | Life::Down { .. } => {
+                            false
+                        }
+                    })
+                    .await?
+                    .clone();
+                let Life::Up { http, .. } = found else {
+                    anyhow::bail!("replica {} does not start", self.name);
+                };
+                let answer = reqwest::get(format!("{http}/readyz")).await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    return Ok(());
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout(within, ready)
+            .await
+            .map_err(|_| anyhow::anyhow!("replica {} was not ready within {} s", self.name, within.as_secs()))?
     }
 
     /// Waits until it is given up; why.

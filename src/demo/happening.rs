@@ -70,12 +70,15 @@ impl Happening {
 fn shards_of(event: &Event, picture: &Picture) -> BTreeSet<u64> {
     let shards = picture.sections.shards.iter();
     match event {
-        Event::Killed { replica } | Event::Stopped { replica } | Event::Died { replica } => shards
+        Event::Killed { replica }
+        | Event::Stopped { replica }
+        | Event::Frozen { replica }
+        | Event::Died { replica } => shards
             .filter(|shard| shard.owner.as_ref().is_none_or(|owner| owner == replica))
             .map(|shard| shard.id)
             .collect(),
         Event::SessionExpired { shard } => BTreeSet::from([*shard]),
-        Event::NodeKilled { .. } | Event::NodeBack { .. } => BTreeSet::new(),
+        Event::Thawed { .. } | Event::Rolled | Event::NodeKilled { .. } | Event::NodeBack { .. } => BTreeSet::new(),
     }
 }
 

@@ -35,6 +35,18 @@ pub enum Event {
         /// Which replica.
         replica: String,
     },
+    /// SIGSTOP by the page.
+    Frozen {
+        /// Which replica.
+        replica: String,
+    },
+    /// SIGCONT by the page.
+    Thawed {
+        /// Which replica.
+        replica: String,
+    },
+    /// Every replica was stopped and started, one after the other.
+    Rolled,
     /// A replica ended unasked.
     Died {
         /// Which replica.
@@ -70,6 +82,9 @@ impl Event {
         match self {
             Self::Killed { replica } => format!("{} was killed", the(replica)),
             Self::Stopped { replica } => format!("{} was asked to stop", the(replica)),
+            Self::Frozen { replica } => format!("{} was frozen", the(replica)),
+            Self::Thawed { replica } => format!("{} was thawed", the(replica)),
+            Self::Rolled => "All replicas were asked to restart, one after the other,".to_owned(),
             Self::Died { replica } => format!("{} ended by itself", the(replica)),
             Self::NodeKilled { node } => format!("Node {node} was killed"),
             Self::NodeBack { node } => format!("Node {node} was started again"),
@@ -89,6 +104,9 @@ impl Event {
         match self {
             Self::Killed { replica } => format!("kill -9 {}", the(replica)),
             Self::Stopped { replica } => format!("stop {}", the(replica)),
+            Self::Frozen { replica } => format!("freeze {}", the(replica)),
+            Self::Thawed { replica } => format!("thaw {}", the(replica)),
+            Self::Rolled => "roll".to_owned(),
             Self::Died { replica } => format!("{} died", the(replica)),
             Self::NodeKilled { node } => format!("kill node {node}"),
             Self::NodeBack { node } => format!("node {node} is back"),
@@ -99,8 +117,12 @@ impl Event {
     /// Whether commands cannot be answered until the bot is back.
     pub const fn takes_commands_away(&self) -> bool {
         match self {
-            Self::Killed { .. } | Self::Stopped { .. } | Self::Died { .. } | Self::SessionExpired { .. } => true,
-            Self::NodeKilled { .. } | Self::NodeBack { .. } => false,
+            Self::Killed { .. }
+            | Self::Stopped { .. }
+            | Self::Frozen { .. }
+            | Self::Died { .. }
+            | Self::SessionExpired { .. } => true,
+            Self::Thawed { .. } | Self::Rolled | Self::NodeKilled { .. } | Self::NodeBack { .. } => false,
         }
     }
 }

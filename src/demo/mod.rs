@@ -41,7 +41,7 @@ use crate::sim::story::Story;
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// Replica processes.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub replicas: u32,
     /// Guilds that play.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
@@ -85,8 +85,11 @@ async fn stage(args: &DemoArgs, folder: &Path, ended: impl Future<Output = ()>) 
         .as_deref()
         .map(|name| story::find(name, args.replicas))
         .transpose()?;
-    teller.say("Starting a simulated Discord and two simulated Lavalink nodes.");
-    let simulation = simulator::start(args.guilds).await?;
+    let shards = simulator::shards_for(args.replicas);
+    teller.say(&format!(
+        "Starting a simulated Discord with {shards} shards and two simulated Lavalink nodes."
+    ));
+    let simulation = simulator::start(args.guilds, shards).await?;
     let outcome = in_world(args, folder, (&simulation.ready, story.as_ref()), teller, ended).await;
     simulation.end().await;
     outcome
@@ -157,7 +160,12 @@ fn launches(args: &DemoArgs, folder: &Path, ready: &Ready) -> anyhow::Result<Vec
         args: vec!["run".to_owned()],
         env: settings(ready, store),
     };
-    Ok(vec![launch; args.replicas.max(1) as usize])
+    let named = |name: String| {
+        let mut launch = launch.clone();
+        launch.env.push(("SEGUE_NAME".to_owned(), name));
+        launch
+    };
+    Ok(cast::names().take(args.replicas.max(1) as usize).map(named).collect())
 }
 
 fn settings(ready: &Ready, store: String) -> Vec<(String, String)> {
@@ -204,7 +212,11 @@ impl Teller {
 fn tell_ready(show: &Show, ready: &Ready) -> anyhow::Result<()> {
     let replicas = show.cast.actors.iter().filter_map(|actor| match actor.life() {
         Life::Up { pid, http } => Some(json!({"name": actor.name, "pid": pid, "http": http})),
-        Life::Starting { .. } | Life::Stopping { .. } | Life::Down { .. } | Life::GivenUp { .. } => None,
+        Life::Starting { .. }
+        | Life::Frozen { .. }
+        | Life::Stopping { .. }
+        | Life::Down { .. }
+        | Life::GivenUp { .. } => None,
     });
     let replicas: Vec<_> = replicas.collect();
     writeln!(

@@ -42,6 +42,7 @@ pub fn row(name: &str, life: &Life, state: Option<&ReplicaState>) -> ReplicaRow 
     let (word, pid) = match life {
         Life::Starting { pid } => ("starting", Some(*pid)),
         Life::Up { pid, .. } => ("up", Some(*pid)),
+        Life::Frozen { pid, .. } => ("frozen", Some(*pid)),
         Life::Stopping { pid } => ("stopping", Some(*pid)),
         Life::Down { .. } | Life::GivenUp { .. } => ("down", None),
     };

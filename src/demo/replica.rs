@@ -43,6 +43,10 @@ pub enum Order {
     Kill,
     /// SIGTERM.
     Stop,
+    /// SIGSTOP: it does nothing any more, and nobody is told.
+    Freeze,
+    /// SIGCONT.
+    Thaw,
 }
 
 /// How a replica fares.
@@ -55,6 +59,13 @@ pub enum Life {
     },
     /// It serves its pages.
     Up {
+        /// Its process.
+        pid: u32,
+        /// Where its pages are, `http://…`.
+        http: String,
+    },
+    /// It serves its pages when it is thawed.
+    Frozen {
         /// Its process.
         pid: u32,
         /// Where its pages are, `http://…`.
@@ -213,17 +224,40 @@ impl Watched<'_> {
     }
 
     fn obey(&mut self, order: Order) {
-        self.asked = true;
-        let name = match order {
-            Order::Kill => Signal::KILL,
-            Order::Stop => Signal::TERM,
-        };
-        let group = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        // Fails only where the process is already gone, which is what was wanted.
-        let _ = group.map(|group| kill_process_group(group, name));
-        if order == Order::Stop {
-            self.life.send_replace(Life::Stopping { pid: self.pid });
+        let pid = self.pid;
+        // Not borrowed while it is replaced: that would wait for ever.
+        let life = self.life.borrow().clone();
+        match order {
+            Order::Kill => {
+                self.asked = true;
+                self.signal(Signal::KILL);
+            }
+            Order::Stop => {
+                self.asked = true;
+                self.signal(Signal::TERM);
+                // A frozen one hears it only when it is thawed.
+                self.signal(Signal::CONT);
+                self.life.send_replace(Life::Stopping { pid });
+            }
+            Order::Freeze => {
+                if let Life::Up { http, .. } = life {
+                    self.signal(Signal::STOP);
+                    self.life.send_replace(Life::Frozen { pid, http });
+                }
+            }
+            Order::Thaw => {
+                if let Life::Frozen { http, .. } = life {
+                    self.signal(Signal::CONT);
+                    self.life.send_replace(Life::Up { pid, http });
+                }
+            }
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // Fails only where the process is already gone.
+        let _ = group.map(|group| kill_process_group(group, signal));
     }
 
     fn ended(self, status: std::io::Result<ExitStatus>) -> Ended {
@@ -281,7 +315,7 @@ mod tests {
 
     fn pid_of(life: &Life) -> u32 {
         match life {
-            Life::Starting { pid } | Life::Up { pid, .. } | Life::Stopping { pid } => *pid,
+            Life::Starting { pid } | Life::Up { pid, .. } | Life::Frozen { pid, .. } | Life::Stopping { pid } => *pid,
             Life::Down { .. } | Life::GivenUp { .. } => 0,
         }
     }
@@ -301,6 +335,26 @@ mod tests {
         end.cancel();
         tasks.join_next().await.unwrap().unwrap();
         let pid = Pid::from_raw(i32::try_from(pid_of(&second)).unwrap()).unwrap();
+        assert!(rustix::process::test_kill_process(pid).is_err(), "the process is gone");
+    }
+
+    #[tokio::test]
+    async fn a_frozen_replica_is_thawed_and_leaves_with_the_demo_even_frozen() {
+        let (orders, inbox) = mpsc::channel(4);
+        let (life, mut seen) = watch::channel(Life::Down { asked: true });
+        let end = CancellationToken::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(keep(shell(LISTENS), inbox, life, end.clone()));
+        let up = until(&mut seen, |life| matches!(life, Life::Up { .. })).await;
+        orders.send(Order::Freeze).await.unwrap();
+        until(&mut seen, |life| matches!(life, Life::Frozen { .. })).await;
+        orders.send(Order::Thaw).await.unwrap();
+        assert_eq!(until(&mut seen, |life| matches!(life, Life::Up { .. })).await, up);
+        orders.send(Order::Freeze).await.unwrap();
+        until(&mut seen, |life| matches!(life, Life::Frozen { .. })).await;
+        end.cancel();
+        tasks.join_next().await.unwrap().unwrap();
+        let pid = Pid::from_raw(i32::try_from(pid_of(&up)).unwrap()).unwrap();
         assert!(rustix::process::test_kill_process(pid).is_err(), "the process is gone");
     }
 

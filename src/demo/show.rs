@@ -45,7 +45,7 @@ impl Show {
         let cast = Cast::start(launches);
         let (events, happened) = mpsc::channel(EVENTS_WAITING);
         let gallery = Gallery::default();
-        let hand = Stagehand::new(control.clone(), cast.actors.clone(), events);
+        let hand = Stagehand::new(control.clone(), cast.actors.clone(), gallery.clone(), events);
         let observer = Observer::new(control.clone(), cast.actors.clone(), gallery.clone(), happened)?;
         let end = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -11,10 +11,18 @@ pub struct Simulation {
     sim: Sim,
 }
 
-/// Starts Discord with one shard and `guilds` guilds, and two nodes, inside this process.
-pub async fn start(guilds: u32) -> anyhow::Result<Simulation> {
+/// One shard for one replica; two for each of several, so that it is seen where they go.
+pub const fn shards_for(replicas: u32) -> u32 {
+    if replicas > 1 { 2 * replicas } else { 1 }
+}
+
+/// Starts Discord with `guilds` guilds on so many shards, and two nodes, inside this process. All shards may log in at
+/// once: nobody wants to watch Discord's five seconds for each.
+pub async fn start(guilds: u32, shards: u32) -> anyhow::Result<Simulation> {
     let options = sim::Options {
         guilds: usize::try_from(guilds)?,
+        shards,
+        max_concurrency: shards,
         nodes: vec!["a".to_owned(), "b".to_owned()],
         ..sim::Options::default()
     };

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::acts::{self, Stagehand};
-use super::cast::{Actor, names};
-use super::replica::Life;
+use super::cast::names;
 use super::show::Show;
 use crate::sim::story::{self, Act, Problem, Story, Troupe};
 
@@ -49,7 +48,6 @@ pub async fn tell(story: &Story, show: &Show, control: &str, mut say: impl FnMut
     say(&format!("The story begins: {}.", story.source));
     let troupe = Stage {
         hand: show.hand.clone(),
-        actors: show.cast.actors.clone(),
     };
     story::run(story, control, &troupe, &mut say).await?;
     say("The story is over.");
@@ -59,7 +57,6 @@ pub async fn tell(story: &Story, show: &Show, control: &str, mut say: impl FnMut
 /// Replicas and nodes, as a story reaches them.
 struct Stage {
     hand: Stagehand,
-    actors: Vec<Actor>,
 }
 
 #[async_trait]
@@ -80,7 +77,7 @@ impl Troupe for Stage {
                 })
                 .await
             }
-            Act::RollReplicas => self.roll().await,
+            Act::RollReplicas => self.act(acts::Act::Roll {}).await,
             Act::RestartNode(..)
             | Act::UserJoins { .. }
             | Act::UserLeaves(_)
@@ -103,19 +100,6 @@ impl Troupe for Stage {
 impl Stage {
     async fn act(&self, act: acts::Act) -> anyhow::Result<()> {
         self.hand.act(act).await.map(drop)
-    }
-
-    /// One after another: asked to leave, gone, back.
-    async fn roll(&self) -> anyhow::Result<()> {
-        for actor in &self.actors {
-            self.act(acts::Act::Stop {
-                replica: actor.name.clone(),
-            })
-            .await?;
-            actor.becomes(|life| !matches!(life, Life::Up { .. })).await?;
-            actor.up().await?;
-        }
-        Ok(())
     }
 }
 

@@ -201,6 +201,11 @@ impl ShardHandle {
         Ok(())
     }
 
+    /// Whether a request of this guild is still to be sent.
+    pub fn voice_waits(&self, guild: GuildId) -> bool {
+        lock(&self.0.sends).waits(guild)
+    }
+
     /// Between the last heartbeat and its answer, in milliseconds.
     pub fn latency_ms(&self) -> Option<u64> {
         Some(self.0.latency_ms.load(Ordering::Relaxed)).filter(|ms| *ms != NO_LATENCY)

@@ -132,6 +132,11 @@ impl Sends {
         count
     }
 
+    /// Whether this guild's request is still to be sent.
+    pub fn waits(&self, guild: GuildId) -> bool {
+        self.waiting.contains_key(&guild)
+    }
+
     /// How many guilds wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -15,7 +15,7 @@ use super::saving::{SaveDone, Saving};
 use super::{Confirmed, Mail, Surroundings};
 use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
-use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
+use crate::model::ids::{ChannelId, Epoch, GuildId, MemberId, Rev};
 use crate::model::order::{Asked, Order};
 use crate::player::{Call, Context, Effect, Input, Outcomes, Player};
 use crate::store::Checkpoint;
@@ -57,6 +57,8 @@ pub(super) struct Actor {
     pub(super) jobs: JoinSet<Done>,
     calls: VecDeque<Call>,
     calling: bool,
+    /// The channel whose permissions are being asked for.
+    checking: Option<ChannelId>,
     forget: bool,
     counted: bool,
     /// Open while a recovery is under way.
@@ -74,6 +76,7 @@ impl Actor {
             jobs: JoinSet::new(),
             calls: VecDeque::new(),
             calling: false,
+            checking: None,
             forget: false,
             counted: false,
             restoring: Span::none(),
@@ -83,7 +86,7 @@ impl Actor {
     }
 
     /// Runs until told to stop, lost, forgotten or retired.
-    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Mail>) -> Ended {
+    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Box<Mail>>) -> Ended {
         loop {
             self.act();
             let deadline = self.deadline();
@@ -95,9 +98,12 @@ impl Actor {
                             return ended;
                         }
                     }
-                    Err(error) => warn!(guild = %self.guild, %error, "a job failed"),
+                    Err(error) => {
+                        self.checking = None;
+                        warn!(guild = %self.guild, %error, "a job failed");
+                    }
                 },
-                message = mail.recv() => match message {
+                message = mail.recv() => match message.map(|message| *message) {
                     None | Some(Mail::Stop) => return self.stop().await,
                     Some(Mail::Lost) => return self.lost(),
                     Some(message) => self.receive(message),
@@ -157,7 +163,12 @@ impl Actor {
                 self.saving.hold(seen);
             }
             Mail::Node(from) => drop(self.step(Input::Node(from))),
-            Mail::NodesChanged => drop(self.step(Input::NodesChanged)),
+            Mail::NodesChanged => {
+                drop(self.step(Input::NodesChanged));
+                if calls::is_draining(&self.around.nodes, self.player.node()) {
+                    drop(self.step(Input::LeaveNode));
+                }
+            }
             Mail::View(answer) => {
                 drop(answer.send(self.player.view(wall_ms())));
             }
@@ -200,6 +211,7 @@ impl Actor {
         let cx = Context {
             now_ms: wall_ms(),
             best_node: calls::best_node(&self.around.nodes, self.player.node(), self.guild),
+            voice_waits: self.around.gateway.voice_waits(self.guild),
         };
         let mut effects = Vec::new();
         let outcome = self.player.step(input, &cx, &mut effects);
@@ -219,7 +231,10 @@ impl Actor {
         match effect {
             Effect::Voice { channel, priority } => outward::send_voice(&self.around, self.guild, channel, priority),
             Effect::Call(call) => self.calls.push_back(call),
+            // Where hundreds of guilds ask at once, an answer takes longer than the player's patience: one question will do.
+            Effect::CheckAccess { channel } if self.checking == Some(channel) => {}
             Effect::CheckAccess { channel } => {
+                self.checking = Some(channel);
                 let (around, guild) = (self.around.clone(), self.guild);
                 self.jobs
                     .spawn(async move { Done::Access(outward::check_access(&around, guild, channel).await) });
@@ -294,6 +309,7 @@ impl Actor {
                 }
             }
             Done::Access(AccessDone { channel, result }) => {
+                self.checking = self.checking.filter(|asked| *asked != channel);
                 self.step(Input::Access { channel, result });
             }
             Done::Panel(done) => self.panel_done(&done),

@@ -24,6 +24,13 @@ pub(super) fn best_node(nodes: &[Node], current: Option<&NodeName>, guild: Guild
     choose(&candidates, current, guild)
 }
 
+/// Whether the node a player sits on is to be emptied.
+pub(super) fn is_draining(nodes: &[Node], current: Option<&NodeName>) -> bool {
+    nodes
+        .iter()
+        .any(|node| Some(node.name()) == current && node.is_draining())
+}
+
 pub(super) async fn make(around: &Surroundings, guild: GuildId, call: Call) -> CallDone {
     match call {
         Call::Update {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tracing::warn;
 
 pub use actor::Ended;
@@ -20,19 +20,22 @@ pub use actor::Ended;
 use crate::discord::Discord;
 use crate::gateway::{Seen, ShardHandle};
 use crate::lavalink::Node;
-use crate::lifecycle::Authority;
-use crate::model::ids::{ApplicationId, GuildId, InteractionId, MemberId, UserId};
+use crate::lifecycle::{Authority, wall_ms};
+use crate::model::ids::{ApplicationId, Epoch, GuildId, InteractionId, MemberId, UserId};
 use crate::model::order::{Asked, Order};
 use crate::model::record::{GuildSettings, PendingRecord};
-use crate::model::signal::{FromNode, Signal};
+use crate::model::signal::{FromNode, NodeEvent, Signal};
 use crate::model::view::View;
-use crate::player::{Loaded, Outcomes, Player, Policy, Recovered};
-use crate::store::{Checkpoint, GuildRow, SharedStore, StoreError};
+use crate::player::{Before, Loaded, Outcomes, Player, Policy, Recovered, Trigger};
+use crate::store::{Checkpoint, FAILURES_UNTIL_QUARANTINE, GuildRow, SharedStore, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::ui;
 
 /// Mail that may wait for one guild. A person's order beyond it is refused; 256 events are more than any second brings.
 const MAILBOX: usize = 256;
+
+/// Characters that are kept of why a guild failed.
+const WHY_LIMIT: usize = 300;
 
 /// What every guild of one shard shares.
 #[derive(Clone)]
@@ -60,9 +63,20 @@ pub struct Surroundings {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Hears of every recovery that ended.
-    pub recoveries: mpsc::Sender<(GuildId, Recovered)>,
+    pub recoveries: mpsc::Sender<Recovery>,
     /// Guilds of the shard that play now.
     pub playing: Arc<AtomicI64>,
+}
+
+/// A recovery that ended, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The guild's shard.
+    pub shard: u32,
+    /// The guild.
+    pub guild: GuildId,
+    /// How it went.
+    pub recovered: Recovered,
 }
 
 /// What became of an order.
@@ -110,7 +124,8 @@ pub(crate) enum Mail {
 /// Where a guild's mail is put.
 #[derive(Clone)]
 pub struct GuildHandle {
-    mailbox: mpsc::Sender<Mail>,
+    /// Boxed: a channel keeps room for 32 messages, which unboxed would be most of what a guild costs.
+    mailbox: mpsc::Sender<Box<Mail>>,
 }
 
 /// The guild takes no more mail, or ended.
@@ -123,12 +138,12 @@ impl GuildHandle {
     pub fn order(&self, asked: Asked, order: Order, seen: Option<Seen>) -> Result<oneshot::Receiver<Confirmed>, Busy> {
         let (reply, answer) = oneshot::channel();
         self.mailbox
-            .try_send(Mail::Order {
+            .try_send(Box::new(Mail::Order {
                 asked,
                 order,
                 reply,
                 seen,
-            })
+            }))
             .map_err(|_| Busy)?;
         Ok(answer)
     }
@@ -137,7 +152,7 @@ impl GuildHandle {
     pub fn defer(&self, pending: PendingRecord) -> Result<oneshot::Receiver<()>, Busy> {
         let (stored, done) = oneshot::channel();
         self.mailbox
-            .try_send(Mail::Defer { pending, stored })
+            .try_send(Box::new(Mail::Defer { pending, stored }))
             .map_err(|_| Busy)?;
         Ok(done)
     }
@@ -150,12 +165,12 @@ impl GuildHandle {
     /// What people may see now.
     pub async fn view(&self) -> Result<View, Busy> {
         let (answer, view) = oneshot::channel();
-        self.mailbox.try_send(Mail::View(answer)).map_err(|_| Busy)?;
+        self.mailbox.try_send(Box::new(Mail::View(answer))).map_err(|_| Busy)?;
         view.await.map_err(|_| Busy)
     }
 
     fn put(&self, mail: Mail) {
-        if self.mailbox.try_send(mail).is_err() {
+        if self.mailbox.try_send(Box::new(mail)).is_err() {
             warn!("a guild's mailbox is full; an event was dropped");
         }
     }
@@ -174,8 +189,30 @@ pub struct Guilds {
 #[derive(Default)]
 struct Actors {
     handles: HashMap<GuildId, GuildHandle>,
-    tasks: JoinSet<(GuildId, Ended)>,
+    tasks: JoinSet<Ended>,
+    /// Which task is whose, and of which epoch.
+    running: HashMap<Id, (GuildId, Epoch)>,
+    /// The last READY or RESUMED, for actors that begin later.
+    ready: Option<Signal>,
     closed: bool,
+}
+
+/// A guild whose actor failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    guild: GuildId,
+    epoch: Epoch,
+    why: String,
+}
+
+/// What a task that panicked said.
+fn panic_text(error: JoinError) -> String {
+    let said = error.try_into_panic().ok();
+    let said = said.as_ref().and_then(|said| {
+        let text = said.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| said.downcast_ref::<&str>().copied())
+    });
+    said.unwrap_or("it was cancelled").chars().take(WHY_LIMIT).collect()
 }
 
 impl Guilds {
@@ -205,17 +242,18 @@ impl Guilds {
         self.lock().handles.get(&guild).cloned()
     }
 
-    /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member owns it.
+    /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member
+    /// owns it, or it is quarantined.
     pub async fn open(&self, guild: GuildId) -> Result<Option<GuildHandle>, StoreError> {
         if let Some(handle) = self.get(guild) {
             return Ok(Some(handle));
         }
         let around = &self.around;
-        let row = around
+        let claim = around
             .store
             .claim_guild(guild, around.shard, self.previous.as_ref(), &around.member)
             .await?;
-        Ok(row.map(|row| self.start(row, None)))
+        Ok(claim.ours().map(|row| self.start(row, None)))
     }
 
     /// Starts an actor on a row that was taken. With `loaded` it recovers.
@@ -237,7 +275,8 @@ impl Guilds {
         }
         let actor = actor::Actor::new(self.around.clone(), guild, (epoch, rev), player);
         actors.handles.insert(guild, handle.clone());
-        actors.tasks.spawn(async move { (guild, actor.run(mail).await) });
+        let task = actors.tasks.spawn(actor.run(mail));
+        actors.running.insert(task.id(), (guild, epoch));
         handle
     }
 
@@ -254,7 +293,11 @@ impl Guilds {
 
     /// To every actor.
     pub fn broadcast(&self, signal: &Signal) {
-        for handle in self.lock().handles.values() {
+        let mut actors = self.lock();
+        if matches!(signal, Signal::ShardReady { .. }) {
+            actors.ready = Some(signal.clone());
+        }
+        for handle in actors.handles.values() {
             handle.put(Mail::Signal(signal.clone(), None));
         }
     }
@@ -273,6 +316,16 @@ impl Guilds {
         }
     }
 
+    /// How many have an actor.
+    pub fn len(&self) -> usize {
+        self.lock().handles.len()
+    }
+
+    /// Whether none has an actor.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many play now.
     pub fn playing(&self) -> i64 {
         self.around.playing.load(Ordering::Relaxed)
@@ -286,7 +339,7 @@ impl Guilds {
                 let (answer, checkpoint) = oneshot::channel();
                 handle
                     .mailbox
-                    .try_send(Mail::Checkpoint(answer))
+                    .try_send(Box::new(Mail::Checkpoint(answer)))
                     .ok()
                     .map(|()| checkpoint)
             };
@@ -331,30 +384,103 @@ impl Guilds {
         views
     }
 
-    /// Waits for an actor to end and forgets it. Never returns while there is none.
-    pub async fn reap(&self) {
+    /// Waits for an actor to end and forgets it. Never returns while there is none. One that failed is told, for
+    /// [`Guilds::revive`].
+    pub async fn reap(&self) -> Option<Failed> {
         let ended = std::future::poll_fn(|cx| {
             let mut actors = self.lock();
-            match actors.tasks.poll_join_next(cx) {
+            match actors.tasks.poll_join_next_with_id(cx) {
                 std::task::Poll::Ready(Some(ended)) => std::task::Poll::Ready(ended),
                 std::task::Poll::Ready(None) | std::task::Poll::Pending => std::task::Poll::Pending,
             }
         })
         .await;
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let (guild, epoch) = {
+            let mut actors = self.lock();
+            let known = actors.running.remove(&id)?;
+            actors.handles.remove(&known.0);
+            known
+        };
+        for node in self.around.nodes.iter() {
+            node.unregister(guild);
+        }
         match ended {
-            Ok((guild, ended)) => {
-                self.lock().handles.remove(&guild);
-                for node in self.around.nodes.iter() {
-                    node.unregister(guild);
-                }
-                if ended == Ended::Lost {
-                    warn!(%guild, "another member owns the guild now");
-                }
+            Ok((_, Ended::Lost)) => {
+                warn!(%guild, "another member owns the guild now");
+                None
             }
+            Ok((_, Ended::Stopped | Ended::Retired | Ended::Forgotten)) => None,
             Err(error) => {
-                tracing::error!(%error, "a guild's actor failed; it starts again from its snapshot when needed");
+                let why = panic_text(error);
+                tracing::error!(%guild, why, "a guild's actor failed");
+                Some(Failed { guild, epoch, why })
             }
         }
+    }
+
+    /// Starts the actor of a guild again after it failed, from its snapshot, on what its node plays. A guild that fails
+    /// again and again is quarantined instead, so that it takes nobody with it.
+    pub async fn revive(&self, failed: Failed) {
+        let Failed { guild, epoch, why } = failed;
+        let (store, me) = (&self.around.store, &self.around.member);
+        match store.guild_failed(guild, me, epoch, &why).await {
+            Ok(count) if count >= FAILURES_UNTIL_QUARANTINE => {
+                tracing::error!(%guild, why, count, "the guild is quarantined: nobody drives it until `segue release` lets it go");
+                return;
+            }
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => warn!(%guild, %error, "a failure is not counted"),
+        }
+        let row = match store
+            .claim_guild(guild, self.around.shard, self.previous.as_ref(), me)
+            .await
+        {
+            Ok(claim) => claim.ours(),
+            Err(error) => {
+                warn!(%guild, %error, "the guild's actor starts again when somebody asks for something");
+                return;
+            }
+        };
+        let Some(row) = row else { return };
+        let node = row.snapshot.head.voice.as_ref().and_then(|voice| voice.node.clone());
+        let now = wall_ms();
+        let loaded = Loaded {
+            trigger: Trigger::Crash,
+            alive_until_ms: now,
+            began_ms: now,
+            before: Before::default(),
+        };
+        let handle = self.start(row, Some(loaded));
+        let ready = self.lock().ready.clone();
+        if let Some(ready) = ready {
+            handle.put(Mail::Signal(ready, None));
+        }
+        if let Some(node) = self
+            .around
+            .nodes
+            .iter()
+            .find(|known| Some(known.name()) == node.as_ref())
+            && let Ok(player) = node.player(guild).await
+        {
+            let event = NodeEvent::Ready { resumed: true, player };
+            handle.put(Mail::Node(FromNode {
+                node: node.name().clone(),
+                event,
+            }));
+        }
+    }
+
+    /// Every actor ends where it stands, without a word: others drive the guilds.
+    pub async fn abandon(&self) {
+        let mut tasks = {
+            let mut actors = self.lock();
+            actors.closed = true;
+            actors.handles.clear();
+            std::mem::take(&mut actors.tasks)
+        };
+        tasks.shutdown().await;
     }
 
     /// Every actor saves where it is and ends. Nothing is left and no player is deleted.

@@ -2,9 +2,9 @@
 
 use tracing::{info, warn};
 
-use super::Surroundings;
 use super::actor::{Actor, Done};
 use super::metering;
+use super::{Recovery, Surroundings};
 use crate::gateway::{self, VoiceRequest};
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::signal::Signal;
@@ -89,7 +89,12 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
     );
     let took = u64::try_from(crate::lifecycle::wall_ms() - recovered.began_ms).unwrap_or(0);
     metering::recovered(&around.metrics, &recovered, std::time::Duration::from_millis(took));
-    drop(around.recoveries.try_send((guild, recovered)));
+    let recovery = Recovery {
+        shard: around.shard,
+        guild,
+        recovered,
+    };
+    drop(around.recoveries.try_send(recovery));
 }
 
 impl Actor {

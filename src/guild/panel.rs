@@ -1,5 +1,7 @@
 //! The Now Playing message: edited on change, otherwise at most every 15 s; the latest state wins.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
@@ -37,7 +39,14 @@ pub(super) struct Panel {
     busy: bool,
     shown_at: Option<Instant>,
     not_before: Option<Instant>,
-    last: Option<Message>,
+    /// The hash of what was shown: the message itself is several kilobytes, for each guild that plays.
+    last: Option<u64>,
+}
+
+fn hash_of(message: &Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    message.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Panel {
@@ -90,12 +99,13 @@ impl Actor {
             return;
         }
         let message = ui::now_playing(&view, super::locale_of(&view.settings));
-        if known.is_some() && self.panel.last.as_ref() == Some(&message) {
+        let hash = hash_of(&message);
+        if known.is_some() && self.panel.last == Some(hash) {
             self.panel.shown_at = Some(now);
             return;
         }
         self.panel.busy = true;
-        self.panel.last = Some(message.clone());
+        self.panel.last = Some(hash);
         let around = self.around.clone();
         self.jobs.spawn(async move {
             let discord = &around.discord;

@@ -11,17 +11,22 @@ pub fn choose(
     current: Option<&NodeName>,
     guild: GuildId,
 ) -> Option<NodeName> {
-    let stays = nodes
-        .iter()
-        .any(|(name, state, load)| Some(name) == current && may_stay(*state, load));
-    if stays {
+    let own = nodes.iter().find(|(name, ..)| Some(name) == current);
+    let stays = own.is_some_and(|(_, state, load)| may_stay(*state, load));
+    if stays && own.is_some_and(|(.., load)| !load.draining) {
         return current.cloned();
     }
-    nodes
+    let usable = nodes
         .iter()
-        .filter(|(_, state, load)| matches!(state, NodeState::Ready { .. }) && !load.voice_cut)
-        .min_by_key(|(name, _, load)| (penalty(load), spread(name, guild)))
-        .map(|(name, ..)| name.clone())
+        .filter(|(_, state, load)| matches!(state, NodeState::Ready { .. }) && !load.voice_cut);
+    let best = usable.min_by_key(|(name, _, load)| (load.draining, penalty(load), spread(name, guild)));
+    match best {
+        // There is nowhere else to go.
+        Some((.., load)) if load.draining && stays => current.cloned(),
+        best => best
+            .map(|(name, ..)| name.clone())
+            .or_else(|| current.filter(|_| stays).cloned()),
+    }
 }
 
 /// A player stays where it is while its audio may go on there: only a node that was given up, or that takes no voice, is
@@ -132,6 +137,18 @@ mod tests {
         nodes[0].2.voice_cut = true;
         assert_eq!(chosen(&nodes, Some("a")).as_deref(), Some("b"));
         assert_eq!(chosen(&nodes, None).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_node_that_is_emptied_is_left_unless_there_is_no_other() {
+        let mut nodes = vec![node("a", READY, 0), node("b", READY, 900)];
+        nodes[0].2.draining = true;
+        assert_eq!(chosen(&nodes, Some("a")).as_deref(), Some("b"));
+        assert_eq!(chosen(&nodes, None).as_deref(), Some("b"));
+        assert_eq!(chosen(&nodes, Some("b")).as_deref(), Some("b"));
+        nodes[1].1 = NodeState::Gone;
+        assert_eq!(chosen(&nodes, Some("a")).as_deref(), Some("a"), "better than none");
+        assert_eq!(chosen(&nodes, None).as_deref(), Some("a"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod choose;
 mod client;
 mod clock;
 mod error;
+mod held;
 mod link;
 mod metrics;
 mod node;
@@ -38,6 +39,7 @@ mod socket;
 mod takeover;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
@@ -69,6 +71,7 @@ pub struct NodeConfig {
     /// Lavalink's password.
     pub password: SecretString,
     breaker: Arc<Mutex<breaker::Breaker>>,
+    draining: Arc<AtomicBool>,
 }
 
 impl NodeConfig {
@@ -79,7 +82,13 @@ impl NodeConfig {
             url,
             password,
             breaker: Arc::default(),
+            draining: Arc::default(),
         }
+    }
+
+    /// Whether the node is to be emptied: it gets no new players, and [`choose`] names another for those it has.
+    pub fn drain(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// `host:port` as it stands in the URL.
@@ -174,12 +183,25 @@ pub enum NodeState {
     Gone,
 }
 
+impl NodeState {
+    /// As pages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Ready { .. } => "ready",
+            Self::Lost { .. } => "lost",
+            Self::RestDead => "audio only",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// How busy a node is, over all its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NodeLoad {
     /// Players on the node.
     pub players: u64,
-    /// Those with a track that moves.
+    /// Those with a track that moves, with those that this process started since the node counted.
     pub playing: u64,
     /// System load, 0 to 1.
     pub cpu: f64,
@@ -187,6 +209,8 @@ pub struct NodeLoad {
     pub frames_missing_permille: u32,
     /// It swallows voice calls and gets none for a while.
     pub voice_cut: bool,
+    /// It is to be emptied.
+    pub draining: bool,
 }
 
 /// What a node says of itself once a minute.

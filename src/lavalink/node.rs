@@ -1,6 +1,7 @@
 //! The handle to a node: calls with deadlines, what is known of its health, and which guilds are interested.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Method;
@@ -16,6 +17,7 @@ use super::breaker::Breaker;
 use super::call::Operation;
 use super::client::{self, Client};
 use super::error::CallError;
+use super::held::Held;
 use super::metrics::NodeMetrics;
 use super::wire::{self, PlayerFound};
 use super::{BadNode, Identity, Loaded, NodeConfig, NodeLoad, NodeState, NodeStats, PlayerPatch};
@@ -35,6 +37,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<dyn NodeMetrics>,
     wall: fn() -> i64,
     breaker: Arc<Mutex<Breaker>>,
+    draining: Arc<AtomicBool>,
     voice_calls: Semaphore,
     pub(super) calls: Semaphore,
     /// Somebody was told that the open session is unknown.
@@ -49,6 +52,7 @@ pub(super) struct Inner {
     stats: Option<NodeStats>,
     pub(super) session: Option<String>,
     guilds: BTreeSet<GuildId>,
+    held: Held,
     /// Guilds whose last voice call was not answered: their player is to be deleted before voice is sent again.
     unclean: BTreeSet<GuildId>,
     pub(super) silent_calls: u32,
@@ -79,6 +83,7 @@ impl Shared {
             metrics,
             wall,
             breaker: Arc::clone(&config.breaker),
+            draining: Arc::clone(&config.draining),
             voice_calls: Semaphore::new(VOICE_CALLS),
             calls: Semaphore::new(CALLS),
             suspect: Notify::new(),
@@ -88,6 +93,7 @@ impl Shared {
                 stats: None,
                 session: None,
                 guilds: BTreeSet::new(),
+                held: Held::default(),
                 unclean: BTreeSet::new(),
                 silent_calls: 0,
                 resumed: false,
@@ -123,21 +129,30 @@ impl Node {
         self.0.lock().state
     }
 
+    /// Whether it is to be emptied.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
     /// How busy the node says it is; zeros until it said so.
     pub fn load(&self) -> NodeLoad {
         let voice_cut = self.0.breaker().is_open(Instant::now());
-        let stats = self.0.lock().stats;
-        stats.map_or(
+        let draining = self.is_draining();
+        let inner = self.0.lock();
+        inner.stats.map_or(
             NodeLoad {
+                playing: inner.held.now_playing(0),
                 voice_cut,
+                draining,
                 ..NodeLoad::default()
             },
             |stats| NodeLoad {
                 players: stats.players,
-                playing: stats.playing,
+                playing: inner.held.now_playing(stats.playing),
                 cpu: stats.cpu,
                 frames_missing_permille: stats.frames_missing_permille,
                 voice_cut,
+                draining,
             },
         )
     }
@@ -154,6 +169,7 @@ impl Node {
     pub fn unregister(&self, guild: GuildId) {
         let mut inner = self.0.lock();
         inner.guilds.remove(&guild);
+        inner.held.remove(guild);
         inner.unclean.remove(&guild);
     }
 
@@ -163,16 +179,27 @@ impl Node {
     /// Of one guild, one call at a time.
     pub async fn update(&self, guild: GuildId, patch: &PlayerPatch) -> Result<PlayerSeen, CallError> {
         let session = self.session()?;
-        let result = self.update_in(&session, guild, patch).await;
+        // Before the answer: others choose a node meanwhile.
+        let starts = matches!(patch.track, Some(Some(_))) && self.0.lock().held.put(guild);
+        let result = self.updated(&session, guild, patch).await;
+        let stops = patch.track == Some(None);
+        if (result.is_ok() && stops) || (result.is_err() && starts) {
+            self.0.lock().held.remove(guild);
+        }
+        result
+    }
+
+    async fn updated(&self, session: &str, guild: GuildId, patch: &PlayerPatch) -> Result<PlayerSeen, CallError> {
+        let result = self.update_in(session, guild, patch).await;
         let result = match result {
             // Which of the two was refused? Never tell by the words.
             Err(CallError::Status { status: 500, .. }) if patch.voice.is_some() && patch.track.is_some() => {
-                self.update_apart(&session, guild, patch).await
+                self.update_apart(session, guild, patch).await
             }
             other => other,
         };
         if matches!(result, Err(CallError::Status { .. } | CallError::VoiceRefused)) {
-            self.sweep(&session, guild).await;
+            self.sweep(session, guild).await;
         }
         result
     }
@@ -206,7 +233,9 @@ impl Node {
     pub async fn destroy(&self, guild: GuildId) -> Result<(), CallError> {
         let session = self.session()?;
         self.destroy_in(&session, guild).await?;
-        self.0.lock().unclean.remove(&guild);
+        let mut inner = self.0.lock();
+        inner.unclean.remove(&guild);
+        inner.held.remove(guild);
         Ok(())
     }
 
@@ -362,6 +391,9 @@ impl Node {
         inner.session = Some(session.to_owned());
         inner.resumed = resumed;
         inner.silent_calls = 0;
+        if !resumed {
+            inner.held.clear();
+        }
         inner.state = NodeState::Ready { resumed };
     }
 
@@ -378,7 +410,10 @@ impl Node {
 
     /// Takes in what the node says of itself. A node that was restarted has its threads back.
     pub(super) fn took_stats(&self, stats: NodeStats) {
-        let before = self.0.lock().stats.replace(stats);
+        let mut inner = self.0.lock();
+        inner.held.counted();
+        let before = inner.stats.replace(stats);
+        drop(inner);
         if before.is_some_and(|before| stats.uptime_ms < before.uptime_ms) {
             self.0.breaker().restarted();
         }

@@ -3,7 +3,7 @@
 use twilight_model::channel::message::{Component, Embed};
 
 /// One message. It never pings anybody: `discord` sends every one with empty `allowed_mentions`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub struct Message {
     /// Plain text above the embeds, at most 2,000 characters; may be empty.
     pub content: String,

@@ -12,7 +12,7 @@ use super::position::Anchor;
 use super::track::Item;
 
 /// The schema this binary writes. It reads this one and the one before.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = if cfg!(feature = "next-schema") { 3 } else { 2 };
 /// How many interaction ids a record remembers as applied.
 pub const APPLIED_LIMIT: usize = 32;
 

@@ -15,6 +15,8 @@ pub struct Context {
     pub now_ms: i64,
     /// The node that a player of this guild would be put on now: the one it sits on while that is usable.
     pub best_node: Option<NodeName>,
+    /// An op 4 of this guild waits for its turn: Discord has not heard of it yet.
+    pub voice_waits: bool,
 }
 
 /// Everything that can happen to a player.
@@ -47,6 +49,8 @@ pub enum Input {
     },
     /// A node became usable or unusable.
     NodesChanged,
+    /// The node that holds the player is to be emptied: go to the best one while everything plays.
+    LeaveNode,
     /// [`super::Player::deadline`] passed.
     Tick,
 }

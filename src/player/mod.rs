@@ -24,7 +24,7 @@ mod voice;
 
 pub use effect::{Call, Context, Dirty, Effect, Failure, Input, Patch, Priority, Recovered};
 pub use queue::Queue;
-pub use recover::{Loaded, Outcome, Trigger};
+pub use recover::{Before, Loaded, Outcome, Trigger};
 pub use state::{Deck, Policy, Voice};
 
 use crate::model::ids::{ChannelId, GuildId, InteractionId, ItemId, NodeName};
@@ -76,6 +76,7 @@ impl Player {
             Input::Answer { generation, answer } => self.answer(generation, answer, cx, effects),
             Input::Access { channel, result } => self.access(channel, result, cx, effects),
             Input::NodesChanged => self.nodes_changed(cx, effects),
+            Input::LeaveNode => self.leave_node(cx, effects),
             Input::Tick => self.tick(cx, effects),
         }
         None

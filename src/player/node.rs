@@ -55,6 +55,7 @@ impl Player {
                 };
                 self.dirty.head = true;
                 self.patch(patch, effects);
+                self.recovery_told(cx);
             }
         }
     }
@@ -330,7 +331,7 @@ impl Player {
         }
         self.seat.open = true;
         self.seat.retry_at = None;
-        self.recovery_node_resumed(player, cx);
+        self.recovery_node_resumed(player);
         let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
         let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
         match (same, &mut self.deck) {
@@ -391,6 +392,7 @@ impl Player {
         self.hold(&Context {
             now_ms: heard_until.min(alive_until_ms),
             best_node: None,
+            voice_waits: false,
         });
         if let Deck::Paused { held, .. } = &mut self.deck {
             *held = false;
@@ -409,6 +411,49 @@ impl Player {
 
     pub(super) fn nodes_changed(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
         self.drive(cx, effects);
+    }
+
+    /// Moves to the best node while the old one plays on: it is told to stop only after the new one was told to start, so
+    /// that nothing is missing (<https://lavalink.dev/api/rest>: a player's voice may be given to another node). What is
+    /// starting or recovering is left for the next time.
+    pub(super) fn leave_node(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        let elsewhere = cx.best_node.is_some() && cx.best_node != self.seat.node;
+        let settled = self.recovery.is_none() && self.seat.open && matches!(self.voice, Voice::In { .. });
+        if !elsewhere || !settled {
+            return;
+        }
+        match &mut self.deck {
+            Deck::Starting { .. } | Deck::Waiting { .. } => {}
+            Deck::Paused { held: false, .. } | Deck::Empty => {
+                self.take_seat(cx, effects);
+            }
+            Deck::Paused {
+                item,
+                position_ms,
+                reason,
+                ..
+            } => {
+                self.deck = Deck::Waiting {
+                    item: item.clone(),
+                    from_ms: *position_ms,
+                    paused: Some(*reason),
+                };
+                self.move_seat(cx, effects);
+            }
+            Deck::Playing { .. } => {
+                self.hold(cx);
+                self.move_seat(cx, effects);
+            }
+        }
+    }
+
+    fn move_seat(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        let mut moving = Vec::new();
+        self.drive(cx, &mut moving);
+        let stop = |effect: &Effect| matches!(effect, Effect::Call(Call::Destroy { .. }));
+        let (stops, starts): (Vec<_>, Vec<_>) = moving.into_iter().partition(stop);
+        effects.extend(starts);
+        effects.extend(stops);
     }
 
     pub(super) fn answer(

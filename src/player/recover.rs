@@ -6,6 +6,17 @@
 //! | new | resumed | `rejoined` | voice is joined again, the track goes on where it was heard last |
 //! | resumed | gone | `restored` | the stored voice credentials and the track are sent to a usable node |
 //! | new | gone | `restored` | voice is joined again, then the same |
+//!
+//! Its phases, in this order, each as long as it took after the one before; what did not happen is left out:
+//!
+//! | phase | ends when |
+//! |---|---|
+//! | `detect` | the owner's death is proven, or its leaving is known |
+//! | `fence` | it can write no more |
+//! | `claim` | the guild is read and this member's |
+//! | `resume` | both sessions are resumed, or known to be new or gone |
+//! | `load` | voice is there again and the node is told what to play |
+//! | `reconcile` | the node confirms it, or everything is as it should be |
 
 use crate::model::record::PauseReason;
 use crate::model::signal::PlayerSeen;
@@ -75,6 +86,19 @@ pub struct Loaded {
     pub alive_until_ms: i64,
     /// When the recovery began, milliseconds since 1970.
     pub began_ms: i64,
+    /// What happened before the guild was loaded.
+    pub before: Before,
+}
+
+/// When what came before ended, milliseconds since 1970; `None` where it did not happen or nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The owner's death was proven, or its leaving known.
+    pub detected_ms: Option<i64>,
+    /// It could write no more.
+    pub fenced_ms: Option<i64>,
+    /// The guild was read and this member's.
+    pub claimed_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +142,14 @@ impl Recovery {
             not_before: None,
             stage: Stage::Judging,
             was_playing,
-            phases: Vec::new(),
+            phases: [
+                ("detect", loaded.before.detected_ms),
+                ("fence", loaded.before.fenced_ms),
+                ("claim", loaded.before.claimed_ms),
+            ]
+            .into_iter()
+            .filter_map(|(phase, at)| Some((phase, at?)))
+            .collect(),
         }
     }
 
@@ -134,10 +165,12 @@ impl Recovery {
         }
     }
 
+    /// A phase ended. One that ends again (another session was lost meanwhile) lasted longer; what followed it begins anew.
     fn reached(&mut self, phase: &'static str, cx: &Context) {
-        if !self.phases.iter().any(|(known, _)| *known == phase) {
-            self.phases.push((phase, cx.now_ms));
+        if let Some(again) = self.phases.iter().position(|(known, _)| *known == phase) {
+            self.phases.truncate(again);
         }
+        self.phases.push((phase, cx.now_ms));
     }
 
     /// Durations of the phases in the order they were reached.
@@ -165,6 +198,7 @@ impl Player {
                 trigger: Trigger::SessionLost,
                 alive_until_ms: cx.now_ms,
                 began_ms: cx.now_ms,
+                before: Before::default(),
             };
             let mut recovery = Recovery::new(
                 loaded,
@@ -180,7 +214,6 @@ impl Player {
         }
         if let Some(recovery) = &mut self.recovery {
             recovery.gateway = Some(recovery.gateway.unwrap_or(true) && resumed);
-            recovery.reached("gateway", cx);
             if !resumed {
                 recovery.stage = Stage::Judging;
                 recovery.guild_by = Some(cx.now_ms + GUILD_WAIT_MS);
@@ -194,17 +227,15 @@ impl Player {
             && recovery.guild_by.is_some()
         {
             recovery.guild_by = None;
-            recovery.reached("guild", cx);
             self.recovery_tick(cx, effects);
         }
     }
 
-    pub(super) fn recovery_node_resumed(&mut self, player: Option<&PlayerSeen>, cx: &Context) {
+    pub(super) fn recovery_node_resumed(&mut self, player: Option<&PlayerSeen>) {
         if let Some(recovery) = &mut self.recovery {
             recovery.node = Some(NodeFate::Resumed {
                 connected: player.is_none_or(|seen| seen.connected || seen.paused),
             });
-            recovery.reached("lavalink", cx);
         }
     }
 
@@ -214,6 +245,7 @@ impl Player {
                 trigger: Trigger::NodeLost,
                 alive_until_ms,
                 began_ms: cx.now_ms,
+                before: Before::default(),
             };
             let mut recovery = Recovery::new(loaded, true);
             recovery.gateway = Some(true);
@@ -223,13 +255,15 @@ impl Player {
             recovery.node = Some(NodeFate::Gone);
             recovery.stage = Stage::Judging;
             recovery.loaded.alive_until_ms = recovery.loaded.alive_until_ms.min(alive_until_ms);
-            recovery.reached("lavalink", cx);
         }
     }
 
-    pub(super) fn recovery_voice_in(&mut self, cx: &Context) {
-        if let Some(recovery) = &mut self.recovery {
-            recovery.reached("voice", cx);
+    /// The node was told what to play, or how to speak where it plays on.
+    pub(super) fn recovery_told(&mut self, cx: &Context) {
+        if let Some(recovery) = &mut self.recovery
+            && matches!(recovery.stage, Stage::Acting(_))
+        {
+            recovery.reached("load", cx);
         }
     }
 
@@ -248,6 +282,7 @@ impl Player {
         };
         let carried_on = gateway && matches!(fate, NodeFate::Resumed { connected: true });
         if carried_on && !matches!(self.voice, Voice::Checking { .. } | Voice::Joining { .. }) {
+            recovery.reached("resume", cx);
             self.finish(Outcome::CarriedOn, cx, effects);
             return;
         }
@@ -272,6 +307,7 @@ impl Player {
         } else {
             Outcome::Rejoined
         };
+        recovery.reached("resume", cx);
         recovery.stage = Stage::Acting(outcome);
         recovery.guild_by = None;
         recovery.not_before = None;
@@ -284,6 +320,7 @@ impl Player {
         self.hold(&Context {
             now_ms: heard_until,
             best_node: None,
+            voice_waits: false,
         });
         self.dirty.head = true;
         if cx.now_ms - alive_until_ms > self.policy.restore_max_age_ms || self.listeners.is_empty() {
@@ -360,7 +397,7 @@ impl Player {
         let Some(mut recovery) = self.recovery.take() else {
             return;
         };
-        recovery.reached("play", cx);
+        recovery.reached("reconcile", cx);
         let broke = recovery.was_playing && matches!(outcome, Outcome::Restored | Outcome::Rejoined);
         let gap_ms = if broke {
             u64::try_from(cx.now_ms - recovery.loaded.alive_until_ms).unwrap_or(0)

@@ -169,13 +169,13 @@ impl Player {
         self.voice = Voice::In { credentials };
         self.dirty.head = true;
         self.watch_empty(cx);
-        self.recovery_voice_in(cx);
         if let (Deck::Paused { held: true, .. }, Voice::In { credentials }) = (&self.deck, &self.voice) {
             let patch = Patch {
                 voice: Some(credentials.clone()),
                 ..Patch::default()
             };
             self.patch(patch, effects);
+            self.recovery_told(cx);
         }
         self.drive(cx, effects);
     }
@@ -296,6 +296,12 @@ impl Player {
                 attempt,
             } if again_at <= cx.now_ms => {
                 self.check_access(channel, attempt, cx, effects);
+            }
+            // The attempt begins when Discord hears of it: of 300 guilds the last waits its turn for three minutes.
+            Voice::Joining { give_up_at, .. } if give_up_at <= cx.now_ms && cx.voice_waits => {
+                if let Voice::Joining { give_up_at, .. } = &mut self.voice {
+                    *give_up_at = cx.now_ms + self.policy.join_timeout_ms;
+                }
             }
             Voice::Joining {
                 channel,

@@ -114,8 +114,10 @@ pub(crate) enum Content {
     Empty,
     /// JSON.
     Json(Value),
-    /// JSON lines, ready made.
-    Lines(String),
+    /// Plain text.
+    Text(String),
+    /// JSON lines, made as they are read.
+    Lines(Body),
 }
 
 impl Reply {
@@ -152,7 +154,8 @@ impl Reply {
         let (kind, body) = match self.content {
             Content::Empty => (None, Body::empty()),
             Content::Json(value) => (Some("application/json"), Body::from(value.to_string())),
-            Content::Lines(text) => (Some("application/x-ndjson"), Body::from(text)),
+            Content::Text(text) => (Some("text/plain; charset=UTF-8"), Body::from(text)),
+            Content::Lines(lines) => (Some("application/x-ndjson"), lines),
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

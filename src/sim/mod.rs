@@ -8,8 +8,10 @@ mod control;
 mod discord;
 pub mod hostile;
 mod http;
+pub mod injections;
 pub mod lavalink;
 pub mod log;
+pub mod measure;
 pub mod oracle;
 mod seam;
 pub mod story;
@@ -59,6 +61,10 @@ pub struct Options {
     pub advertise: Option<String>,
     /// `host:port` that `VOICE_SERVER_UPDATE` names, for a real Lavalink.
     pub voice_endpoint: Option<String>,
+    /// How long a gateway session without a socket can be resumed, in ms.
+    pub session_ttl_ms: u64,
+    /// What HELLO asks for, in ms.
+    pub heartbeat_ms: u64,
 }
 
 impl Default for Options {
@@ -72,6 +78,8 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
             voice_endpoint: None,
+            session_ttl_ms: 90_000,
+            heartbeat_ms: 41_250,
         }
     }
 }
@@ -140,8 +148,8 @@ pub async fn start(options: Options) -> io::Result<Sim> {
         max_concurrency: options.max_concurrency.max(1),
         voice_endpoint: options.voice_endpoint,
         gateway_url: format!("ws://{discord_at}"),
-        session_ttl_ms: 90_000,
-        heartbeat_ms: 41_250,
+        session_ttl_ms: options.session_ttl_ms,
+        heartbeat_ms: options.heartbeat_ms.max(1),
     };
     let mut world = World::new(settings, clock, log.clone(), switchboard, (Arc::clone(&nodes), audio));
     for _ in 0..options.guilds {

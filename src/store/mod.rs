@@ -1,23 +1,26 @@
 //! What is stored, and why; the one interface over SQLite and MongoDB.
 //!
 //! * `members`: one row per incarnation, renewed every 2 s: "alive until". Sequence numbers of its shards ride on it.
-//! * `shards`: who owns a shard, its epoch, the gateway session and the Lavalink sessions that move with it.
+//! * `shards`: who is to own a shard and who does, its epoch, the gateway session and the Lavalink sessions that move with it.
 //! * `guilds`: one document per guild: owner, epoch, rev, and the snapshot in two parts ([`Head`], [`Lists`]).
-//! * `meta`: small facts of the cluster (hash of the registered commands, the bot's identity, identify tickets).
+//! * `meta`: small facts of the cluster (hash of the registered commands, the bot's identity, identify tickets), and the
+//!   leader's term: whatever elects a leader, only its term makes an assignment count.
+//! * `recoveries`: the last few hundred, for people.
 //!
 //! Not stored: who is in other voice channels than the bot's, rendered pages, anything a node can tell again.
 //!
 //! Every mutating call is durable (majority, journaled) when it returns `Ok`. [`StoreError::Unknown`] means that the
 //! write may or may not have happened; [`Store::write_guild`] re-reads and resolves that itself wherever it can.
 
+mod cluster;
 pub mod mongo;
 mod open;
 pub mod origin;
 mod row;
 pub mod schema;
 pub mod sqlite;
+pub mod status;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +31,27 @@ use crate::model::ids::{Epoch, GuildId, MemberId, NodeName, Rev};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists, Snapshot};
 
-pub use open::open;
+pub use cluster::{
+    Assignment, Beat, Campaign, Fence, GatewaySession, LeaderRow, MemberRow, MemberState, RecoveryRow, Released, Scan,
+    ShardRow,
+};
+pub use open::{open, open_existing};
 
-/// Every call answers within this time (`seal` and `release_shard`: every batch of their guilds).
+/// Every call answers within this time, except those that move or rewrite all guilds of a shard.
 pub const OPERATION_DEADLINE: Duration = Duration::from_millis(1_500);
+/// What moves all guilds of a shard ([`Store::seal`], [`Store::release_shard`]) in one operation may take this long.
+pub const SHARD_DEADLINE: Duration = Duration::from_secs(10);
 /// Most checkpoints that travel in one batch.
 pub const CHECKPOINT_BATCH: usize = 1_000;
 /// Final members are kept this long, for people.
 pub(crate) const FINAL_KEPT_MS: i64 = 24 * 3_600 * 1_000;
+
+/// A guild whose snapshot made its owner fail this often within [`FAILURES_COUNT_MS`] is quarantined.
+pub const FAILURES_UNTIL_QUARANTINE: u32 = 3;
+/// How long a failure counts, milliseconds of the store's clock.
+pub const FAILURES_COUNT_MS: i64 = 5 * 60 * 1_000;
+/// How many recoveries are kept.
+pub const RECOVERIES_KEPT: usize = 500;
 
 /// A store, shared by everyone in the process.
 pub type SharedStore = Arc<dyn Store>;
@@ -116,95 +132,6 @@ pub struct Origin {
     pub net_namespace: Option<u64>,
 }
 
-/// What a member is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MemberState {
-    /// Renews and may own shards.
-    Live,
-    /// Gives its shards away; then `Gone`.
-    Draining,
-    /// Declared dead by another; final.
-    Fenced,
-    /// Ended as asked; final.
-    Gone,
-}
-
-/// A member as stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MemberRow {
-    /// Its id.
-    pub id: MemberId,
-    /// The name people see (`b`, or the pod's name).
-    pub name: String,
-    /// What it is doing.
-    pub state: MemberState,
-    /// Where it runs.
-    pub origin: Origin,
-    /// Where its pages are, `host:port`.
-    pub http: Option<String>,
-    /// Where other members reach it, `host:port`.
-    pub peer: Option<String>,
-    /// Counts renewals.
-    pub seq: u64,
-    /// The store's clock at the last renewal, milliseconds since 1970: it was alive until then.
-    pub renewed_ms: i64,
-    /// The newest snapshot schema it reads.
-    pub schema: u32,
-    /// Processed sequence number per shard, as of the last renewal.
-    pub shard_seq: BTreeMap<u32, u64>,
-    /// Why it was fenced.
-    pub why: Option<String>,
-}
-
-/// What a renewal carries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Beat {
-    /// Processed sequence number per shard.
-    pub shard_seq: BTreeMap<u32, u64>,
-}
-
-/// A gateway session that another process can RESUME, if the rest of its key still fits.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GatewaySession {
-    /// Secret enough: with the token it resumes.
-    pub id: String,
-    /// `resume_gateway_url` of READY.
-    pub resume_url: String,
-    /// Processed so far, when this was written; the member's `shard_seq` may be later.
-    pub seq: u64,
-    /// A session of another shard count must not be resumed.
-    pub num_shards: u32,
-    /// Nor one with other intents,
-    pub intents: u64,
-    /// nor one of another token (a hash).
-    pub token_hash: String,
-}
-
-impl std::fmt::Debug for GatewaySession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GatewaySession")
-            .field("seq", &self.seq)
-            .field("num_shards", &self.num_shards)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A shard as stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShardRow {
-    /// Its number.
-    pub id: u32,
-    /// Who owns it.
-    pub owner: Option<MemberId>,
-    /// Counts owners.
-    pub epoch: Epoch,
-    /// The gateway session, if there is one.
-    pub session: Option<GatewaySession>,
-    /// Lavalink session ids by node.
-    pub lavalink: BTreeMap<NodeName, String>,
-}
-
 /// A guild as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuildRow {
@@ -224,6 +151,40 @@ pub struct GuildRow {
     pub ends_at_ms: Option<i64>,
     /// The snapshot, converted up to this binary's schema.
     pub snapshot: Snapshot,
+}
+
+/// How an attempt to take one guild ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GuildClaim {
+    /// It is ours.
+    Ours(Box<GuildRow>),
+    /// Another member that is not known to be dead owns it.
+    Theirs,
+    /// It is ours, but its snapshot made its owner fail again and again: it is not to be driven until it is let go
+    /// ([`Store::release_guild`]).
+    Quarantined {
+        /// What failed last, for people.
+        why: String,
+    },
+}
+
+impl GuildClaim {
+    /// The row, if it may be driven.
+    pub fn ours(self) -> Option<GuildRow> {
+        match self {
+            Self::Ours(row) => Some(*row),
+            Self::Theirs | Self::Quarantined { .. } => None,
+        }
+    }
+}
+
+/// A guild that nobody drives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Which.
+    pub guild: GuildId,
+    /// What failed last, for people.
+    pub why: String,
 }
 
 /// A write to one guild's document. Applied only while `owner` and `epoch` match and the stored rev is lower.
@@ -283,8 +244,10 @@ pub struct Checkpoint {
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// What is behind it, for people: `sqlite:/var/lib/segue.db`, `mongodb://host/segue`. Never a password.
     fn describe(&self) -> String;
-    /// The schema to write snapshots in, clamped to what this binary knows: the oldest that any live member reads
-    /// ([`schema::writable`]). Until it is called, the newest.
+    /// The schema that snapshots are written in: the oldest that a stored member reads ([`schema::writable`]). Every look
+    /// at the members ([`Store::members`], [`Store::scan`]) sets it; before the first, the newest.
+    fn write_schema(&self) -> u32;
+    /// Sets it until the next look at the members, clamped to what this binary knows.
     fn set_write_schema(&self, schema: u32);
     /// Answers when the store can be read and written within its operation deadline (1.5 s).
     async fn ping(&self) -> Result<(), StoreError>;
@@ -293,32 +256,48 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Inserts a live member; `seq` starts at 1, `renewed_ms` is the store's clock.
     async fn join(&self, member: MemberRow) -> Result<(), StoreError>;
-    /// Renews a live or draining member; `None` when it is fenced, gone or unknown. Cost does not grow with guilds.
+    /// Renews a live or draining member and returns its row (so [`MemberRow::assign_gen`] rides on the answer); `None` when
+    /// it is fenced, gone or unknown. Cost does not grow with guilds.
     async fn renew(&self, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError>;
     /// All members that are stored; final ones are kept a day.
     async fn members(&self) -> Result<Vec<MemberRow>, StoreError>;
-    /// live or draining → fenced. `true` if this call did it.
-    async fn fence(&self, id: &MemberId, why: &str) -> Result<bool, StoreError>;
+    /// live or draining → fenced. `true` if this call did it; `false` when it was final already, or is not overdue.
+    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError>;
     /// live → draining, or live/draining → gone. `false` when it was final already.
     async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError>;
 
-    /// All shards that were ever claimed.
+    /// Everything that a leader decides from. Cost does not grow with guilds.
+    async fn scan(&self) -> Result<Scan, StoreError>;
+    /// Makes `me` the leader in a term of its own, whoever led before: for those who were elected elsewhere.
+    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError>;
+    /// An election by the store. `me` keeps the term it has, or takes the next one when nobody leads, the leader is fenced
+    /// or gone, or did not campaign for the `lease_ms` that it asked for, by the store's clock.
+    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError>;
+    /// Nobody leads any more, if `me` does in this term. The next leader's term is higher all the same.
+    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError>;
+    /// Says who is to own shards, shard by shard where no higher term said so before; a shard that is not stored is created.
+    /// Returns the shards that are now as asked, and lets both members of each know ([`MemberRow::assign_gen`]). Idempotent.
+    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError>;
+
+    /// All shards that were ever assigned.
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError>;
-    /// Compare-and-set of the owner: from `previous` (exactly) to `me`, epoch + 1. `None` when somebody was faster.
-    /// Idempotent for its owner: a second call returns the row as it is.
+    /// Compare-and-set of the owner: from `previous` (exactly) to `me`, epoch + 1, only where `me` is wanted. `None` when it
+    /// is not, or somebody was faster. Idempotent for its owner: a second call returns the row as it is.
     async fn claim_shard(
         &self,
         id: u32,
         previous: Option<&MemberId>,
         me: &MemberId,
     ) -> Result<Option<ShardRow>, StoreError>;
-    /// Stores (or with `None` forgets) the gateway session. `false` when the shard is not the owner's any more.
+    /// Stores (or with `None` forgets) the gateway session; with a `trace`, also that ([`ShardRow::owner_trace`]). `false`
+    /// when the shard is not the owner's any more.
     async fn save_session(
         &self,
         id: u32,
         me: &MemberId,
         epoch: Epoch,
         session: Option<&GatewaySession>,
+        trace: Option<&str>,
     ) -> Result<bool, StoreError>;
     /// Stores the id of a Lavalink session. `false` when the shard is not the owner's any more.
     async fn save_node_session(
@@ -329,22 +308,29 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         node: &NodeName,
         session: Option<&str>,
     ) -> Result<bool, StoreError>;
-    /// Gives all guilds of a shard up, then the shard: owner becomes none. Idempotent; `false` when somebody else owns it.
-    async fn release_shard(&self, id: u32, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError>;
+    /// Gives all guilds of a shard up, in a schema that every stored member reads, then the shard: owner becomes none, and
+    /// with a `trace` the next owner goes on with that ([`ShardRow::trace`]). Idempotent; `false` when somebody else owns it.
+    async fn release_shard(
+        &self,
+        id: u32,
+        me: &MemberId,
+        epoch: Epoch,
+        trace: Option<&str>,
+    ) -> Result<bool, StoreError>;
 
     /// Takes every guild of a shard that `previous`, nobody, or a fenced or gone member owns: owner `me`, epoch + 1.
-    /// Returns the active ones (also those that were taken before), soonest track end first. One that cannot be read is
-    /// left out and named in the error list. Idempotent.
+    /// Returns the active ones (also those that were taken before), soonest track end first. One that cannot be read or is
+    /// quarantined is left out and named in a list of its own. Idempotent. Takes up to [`SHARD_DEADLINE`].
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError>;
-    /// Takes one guild when an event for it arrives first; creates the document (epoch 1) if there is none. `None` when a
-    /// member that is not `previous`, fenced or gone owns it. Idempotent for its owner.
+    /// Takes one guild when an event for it arrives first; creates the document (epoch 1) if there is none.
+    /// [`GuildClaim::Theirs`] when a member that is not `previous`, fenced or gone owns it. Idempotent for its owner.
     async fn claim_guild(
         &self,
         id: GuildId,
         shard: u32,
         previous: Option<&MemberId>,
         me: &MemberId,
-    ) -> Result<Option<GuildRow>, StoreError>;
+    ) -> Result<GuildClaim, StoreError>;
     /// Reads one guild without taking it.
     async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError>;
     /// Writes one guild. Re-reads when the outcome is unknown; the same write may be tried again after an error. A record
@@ -354,6 +340,26 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError>;
     /// The bot was removed from the guild: forgets all of it. `false` when it is not the owner's.
     async fn delete_guild(&self, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError>;
+    /// How many guilds are active, whoever owns them.
+    async fn active_guilds(&self) -> Result<u64, StoreError>;
+    /// Rewrites what `me` owns in a shard in a newer schema than [`Store::write_schema`]: for when that became older. The
+    /// revs stay. Returns how many were rewritten. Idempotent.
+    async fn lower_schema(&self, shard: u32, me: &MemberId) -> Result<u64, StoreError>;
+
+    /// Counts a failure of whoever drives this guild, and returns how many there were in the last [`FAILURES_COUNT_MS`]:
+    /// at [`FAILURES_UNTIL_QUARANTINE`] the guild is quarantined. 0, and nothing is counted, when it is not the owner's.
+    /// After an error it may be counted or not.
+    async fn guild_failed(&self, id: GuildId, me: &MemberId, epoch: Epoch, why: &str) -> Result<u32, StoreError>;
+    /// Lets a quarantined guild go: the next to take it, or an event for it, finds it as it was. `false` when it was not
+    /// quarantined.
+    async fn release_guild(&self, id: GuildId) -> Result<bool, StoreError>;
+    /// All quarantined guilds, by id.
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError>;
+
+    /// Keeps recoveries for people, the last [`RECOVERIES_KEPT`] of all. The same one twice is kept once.
+    async fn record_recoveries(&self, recoveries: &[RecoveryRow]) -> Result<(), StoreError>;
+    /// The last ones, newest first.
+    async fn recoveries(&self, limit: usize) -> Result<Vec<RecoveryRow>, StoreError>;
 
     /// A fact of the cluster.
     async fn meta(&self, key: &str) -> Result<Option<serde_json::Value>, StoreError>;
@@ -373,4 +379,6 @@ pub struct Sealed {
     pub active: Vec<GuildRow>,
     /// Taken, but unreadable: id and why. Their data stays as it is.
     pub unreadable: Vec<(GuildId, String)>,
+    /// Taken, but not to be driven.
+    pub quarantined: Vec<Quarantined>,
 }

@@ -32,6 +32,20 @@ pub async fn open(address: &SecretString) -> Result<SharedStore, StoreError> {
     Err(refused("the address must begin with sqlite: or mongodb://"))
 }
 
+/// The same for those who only look: a file that is not there is not made.
+pub async fn open_existing(address: &SecretString) -> Result<SharedStore, StoreError> {
+    if let Some(path) = address.expose_secret().strip_prefix("sqlite:")
+        && !path.is_empty()
+        && !Path::new(path).exists()
+    {
+        return Err(StoreError::Refused {
+            what: "opening the store",
+            source: format!("there is no file {path}; has a replica run with this SEGUE_STORE?").into(),
+        });
+    }
+    open(address).await
+}
+
 fn refused(what: &'static str) -> StoreError {
     StoreError::Refused {
         what: "opening the store",

@@ -126,17 +126,8 @@ mod tests {
 
     fn member(origin: Origin) -> MemberRow {
         MemberRow {
-            id: MemberId("old".into()),
-            name: "a".into(),
-            state: MemberState::Live,
             origin,
-            http: None,
-            peer: None,
-            seq: 1,
-            renewed_ms: 0,
-            schema: 2,
-            shard_seq: std::collections::BTreeMap::new(),
-            why: None,
+            ..MemberRow::new(MemberId("old".into()), "a".into())
         }
     }
 

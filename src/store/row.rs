@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{GuildRow, GuildWrite, MemberState, StoreError, Written, schema};
+use super::{GuildClaim, GuildRow, GuildWrite, MemberState, Quarantined, Sealed, StoreError, Written, schema};
 use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::position::Anchor;
 use crate::model::record::SCHEMA;
@@ -20,6 +20,8 @@ pub(super) struct StoredGuild {
     pub(super) head: Value,
     pub(super) lists: Option<Value>,
     pub(super) anchor: Option<Anchor>,
+    /// Why it is not to be driven.
+    pub(super) quarantined: Option<String>,
 }
 
 impl StoredGuild {
@@ -36,6 +38,29 @@ impl StoredGuild {
             snapshot: schema::read(self.head, self.lists, self.anchor)?,
         })
     }
+}
+
+/// Puts what was taken where it belongs: a quarantined snapshot is not even looked at.
+pub(super) fn sort_into(sealed: &mut Sealed, stored: StoredGuild) {
+    let guild = stored.id;
+    if let Some(why) = stored.quarantined {
+        sealed.quarantined.push(Quarantined { guild, why });
+        return;
+    }
+    match stored.into_row() {
+        Ok(row) => sealed.active.push(row),
+        Err(why) => sealed.unreadable.push((guild, why)),
+    }
+}
+
+/// The answer to who took it.
+pub(super) fn claimed(stored: StoredGuild) -> Result<GuildClaim, StoreError> {
+    if let Some(why) = stored.quarantined {
+        return Ok(GuildClaim::Quarantined { why });
+    }
+    let id = stored.id;
+    let row = stored.into_row().map_err(|why| unreadable(id, why))?;
+    Ok(GuildClaim::Ours(Box::new(row)))
 }
 
 /// What is stored under a guild, as far as a write asks for it.
@@ -91,15 +116,6 @@ pub(super) fn unwritable(detail: String) -> StoreError {
     }
 }
 
-pub(super) const fn state_text(state: MemberState) -> &'static str {
-    match state {
-        MemberState::Live => "live",
-        MemberState::Draining => "draining",
-        MemberState::Fenced => "fenced",
-        MemberState::Gone => "gone",
-    }
-}
-
 pub(super) fn state_of(text: &str) -> Option<MemberState> {
     [
         MemberState::Live,
@@ -108,7 +124,7 @@ pub(super) fn state_of(text: &str) -> Option<MemberState> {
         MemberState::Gone,
     ]
     .into_iter()
-    .find(|state| state_text(*state) == text)
+    .find(|state| state.name() == text)
 }
 
 /// Soonest track end first; what does not end comes last.

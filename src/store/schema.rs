@@ -10,7 +10,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{MemberRow, MemberState};
+#[cfg(feature = "next-schema")]
+mod next;
+
+use super::MemberRow;
 use crate::model::position::Anchor;
 use crate::model::record::{DeckRecord, Head, Lists, SCHEMA, Snapshot};
 
@@ -28,15 +31,11 @@ pub(crate) struct Record {
     pub(crate) lists: Option<Value>,
 }
 
-/// The schema that everybody who lives reads: what may be written now.
+/// The schema that everybody reads who lives, or ended within the last day (so long are members kept): what may be
+/// written. A program of the version before that comes back within a day, also after a crash, finds nothing it cannot read.
 pub fn writable(members: &[MemberRow]) -> u32 {
-    members
-        .iter()
-        .filter(|member| matches!(member.state, MemberState::Live | MemberState::Draining))
-        .map(|member| member.schema)
-        .min()
-        .unwrap_or(SCHEMA)
-        .clamp(OLDEST, SCHEMA)
+    let oldest = members.iter().map(|member| member.schema).min();
+    oldest.unwrap_or(SCHEMA).clamp(OLDEST, SCHEMA)
 }
 
 /// Whether a head of this schema contains the lists, so that no head can be written without them.
@@ -48,6 +47,11 @@ pub(crate) const fn head_contains_lists(schema: u32) -> bool {
 pub(crate) fn read(head: Value, lists: Option<Value>, anchor: Option<Anchor>) -> Result<Snapshot, String> {
     let schema = head.get("schema").and_then(Value::as_u64);
     let (head, lists) = match (schema, head) {
+        #[cfg(feature = "next-schema")]
+        (Some(3), Value::Object(mut head)) => {
+            next::down(&mut head);
+            (Value::Object(head), lists.unwrap_or_else(|| json!({})))
+        }
         (Some(2), head) => (head, lists.unwrap_or_else(|| json!({}))),
         (Some(1), Value::Object(head)) => up(head),
         (Some(other), _) => {
@@ -85,12 +89,12 @@ pub(crate) fn write(head: &Head, lists: Option<&Lists>, schema: u32) -> Result<R
             })
         }
         Value::Object(map) => {
-            map.insert("schema".to_owned(), json!(SCHEMA));
-            Ok(Record {
-                schema: SCHEMA,
-                head,
-                lists,
-            })
+            map.insert("schema".to_owned(), json!(schema));
+            #[cfg(feature = "next-schema")]
+            if schema == next::SCHEMA {
+                next::up(map);
+            }
+            Ok(Record { schema, head, lists })
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err("the head is no object".to_owned())

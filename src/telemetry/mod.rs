@@ -3,7 +3,9 @@
 pub mod health;
 pub mod http;
 pub mod logging;
+pub mod logs;
 pub mod metrics;
+pub mod spans;
 pub mod traces;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry};
 
 use crate::config::{LogSettings, otel::OtelSettings};
+use logs::Logs;
 use metrics::Metrics;
 use traces::Traces;
 
@@ -21,6 +24,7 @@ use traces::Traces;
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<Traces>,
+    logs: Option<Logs>,
 }
 
 /// Why logs or traces cannot start.
@@ -29,16 +33,16 @@ pub enum StartError {
     /// The filter does not parse; settings that were loaded have one that does.
     #[error("the log filter does not parse")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// The exporter of traces cannot be built.
-    #[error("traces cannot be exported")]
-    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The exporter of traces or logs cannot be built.
+    #[error("traces or logs cannot be exported")]
+    Export(#[from] opentelemetry_otlp::ExporterBuildError),
     /// Somebody else set the process's subscriber.
     #[error("logging was started twice")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
 impl Telemetry {
-    /// Starts logging and, when a collector is set, tracing, for the whole process. Call it inside the runtime.
+    /// Starts logging and, when a collector is set, the export of traces and logs, for the whole process. Call it inside the runtime.
     /// `member` is this incarnation's id.
     pub fn start(
         log: &LogSettings,
@@ -55,16 +59,29 @@ impl Telemetry {
                 .with_tracked_inactivity(false)
                 .with_filter(traces::ours())
         });
+        let logs = Logs::start(otel, member, metrics)?;
+        // Behind the spans, so that a record knows which one it belongs to.
+        let records = logs.as_ref().map(|logs| logs.layer(&log.filter)).transpose()?;
         let lines = logging::layer(log, std::io::stderr)?;
-        Registry::default().with(spans).with(lines).try_init()?;
-        Ok(Self { traces })
+        Registry::default().with(spans).with(records).with(lines).try_init()?;
+        Ok(Self { traces, logs })
     }
 
     /// Sends what is left, for at most [`traces::FLUSH`]; whether all of it was sent.
     pub async fn flush(self) -> bool {
-        match self.traces {
-            Some(traces) => traces.flush().await,
-            None => true,
-        }
+        let traces = async {
+            match self.traces {
+                Some(traces) => traces.flush().await,
+                None => true,
+            }
+        };
+        let logs = async {
+            match self.logs {
+                Some(logs) => logs.flush().await,
+                None => true,
+            }
+        };
+        let (traces, logs) = tokio::join!(traces, logs);
+        traces && logs
     }
 }

@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "written in place by every test")]
     fn line(rest: Value) -> Line {
         let mut line = json!({"row": "G1", "saw": {}});
         line.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());

@@ -272,7 +272,7 @@ async function secondProcess(id) {
   await until('the next event', () => two.events('VOICE_STATE_UPDATE').length === 3);
   row('G15', { sessionId, sequence, replayed: replayed.map((packet) => packet.t), live: true }, {
     logged: [
-      { kind: 'resume', session: sessionId, seq: sequence, outcome: 'ok' },
+      { kind: 'resume', session: sessionId, after: sequence, outcome: 'ok' },
       { kind: 'voice_state', user: person, channel: null },
     ],
   });
@@ -316,7 +316,7 @@ async function wrongResumes(id) {
   await closedWith(ahead, 4007);
   row('G17', { sequence: kept.sequence + 1_000, closed: 4007 }, {
     logged: [
-      { kind: 'resume', session, seq: kept.sequence + 1_000, outcome: 'closed' },
+      { kind: 'resume', session, after: kept.sequence + 1_000, outcome: 'closed' },
       closedBy('server', 4007),
     ],
   });

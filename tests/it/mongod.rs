@@ -38,7 +38,7 @@ struct Node {
 }
 
 const SHELL: &str = r#""$0" --replSet segue --bind_ip 127.0.0.1 --port "$2" --dbpath "$1" --wiredTigerCacheSizeGB 0.25 \
-    --oplogSize 64 --setParameter diagnosticDataCollectionEnabled=false --logpath "$1/log" >/dev/null 2>&1 &
+    --oplogSize 64 --setParameter diagnosticDataCollectionEnabled=false --setParameter enableTestCommands=1 --logpath "$1/log" >/dev/null 2>&1 &
 pid=$!; echo $pid; cat >/dev/null; kill -9 $pid 2>/dev/null; wait; rm -rf "$1"; rmdir "$3" 2>/dev/null"#;
 
 static SHARED: OnceCell<Option<ReplicaSet>> = OnceCell::const_new();
@@ -106,6 +106,11 @@ impl ReplicaSet {
         format!("mongodb://{}/{database}?replicaSet=segue", hosts.join(","))
     }
 
+    /// Where a node listens.
+    pub(crate) fn address(&self, n: usize) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.nodes[n].port).into()
+    }
+
     /// Which node is the primary; waits until one is.
     pub(crate) async fn primary(&self) -> usize {
         let begun = Instant::now();
@@ -149,6 +154,30 @@ impl ReplicaSet {
         }
         let step_down = doc! { "replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 0, "force": true };
         self.command(primary, step_down).await.expect("stepped down");
+    }
+
+    /// For clients of this name: these commands do what they are told, and the answer says that no majority confirmed it.
+    pub(crate) async fn unconfirmed(&self, app: &str, commands: &[&str]) {
+        let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
+        let data = doc! { "failCommands": commands, "appName": app, "writeConcernError": error };
+        self.fail_commands("alwaysOn".into(), data).await;
+    }
+
+    /// For clients of this name: the connection is lost before the next such command does anything.
+    pub(crate) async fn hangs_up_once(&self, app: &str, command: &str) {
+        let data = doc! { "failCommands": [command], "appName": app, "closeConnection": true };
+        self.fail_commands(doc! { "times": 1 }.into(), data).await;
+    }
+
+    /// As it is without such faults.
+    pub(crate) async fn confirms_again(&self) {
+        self.fail_commands("off".into(), doc! {}).await;
+    }
+
+    async fn fail_commands(&self, mode: Bson, data: Document) {
+        let primary = self.primary().await;
+        let fault = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+        self.command(primary, fault).await.expect("the server takes faults");
     }
 
     async fn command(&self, n: usize, command: Document) -> error::Result<Document> {

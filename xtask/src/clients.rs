@@ -1,4 +1,4 @@
-//! Independent clients for the simulator: npm and PyPI packages as `tests/clients` locks them, in a cache folder.
+//! Independent clients for the simulator: npm and `PyPI` packages as `tests/clients` locks them, in a cache folder.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;

@@ -16,6 +16,11 @@ impl Progress {
         Self(Instant::now())
     }
 
+    /// How long ago that was.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// One line on the standard error, with the minutes since the start.
     pub(crate) fn say(self, text: &str) {
         say(&line(self.0.elapsed(), text));

@@ -1,16 +1,19 @@
 //! `cargo xtask test`: what the tests need, the tests, and what they could not do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Subcommand;
 
 use crate::progress::Progress;
-use crate::{chromium, clients, lavalink, mongod};
+use crate::{chart, chromium, clients, kubernetes, lavalink, mongod, root};
 
 /// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
 const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
+
+/// The test that needs the program with the next schema.
+const NEXT_TEST: &str = "versions::an_update_and_the_way_back_lose_nothing";
 
 /// `cargo xtask test`.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +30,8 @@ pub(crate) struct Args {
 /// A part of the tests that has a name of its own.
 #[derive(Clone, Debug, Subcommand)]
 enum Part {
+    /// Install the chart into a real Kubernetes on this machine, and see what happens to it
+    Kubernetes(kubernetes::Args),
     /// Only the clients that are not ours, against the simulator
     Clients,
     /// The rows of the simulator's Lavalink, against any Lavalink by its address
@@ -38,15 +43,16 @@ enum Part {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
     let mut lacking = Vec::new();
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root()).arg("test");
+    let mut command = cargo();
+    command.arg("test");
     match &args.part {
         Some(Part::Lavalink(at)) => return lavalink::run(at, command),
+        Some(Part::Kubernetes(at)) => return kubernetes::run(at),
         Some(Part::Clients) => {
             command.args(["--package", "segue", "--test", "clients"]);
         }
         None => {
-            progress.say("setting up: a real mongod, and a browser for the pages");
+            progress.say("setting up: a real mongod, a browser for the pages, Helm and Prometheus for the chart");
             match mongod::install() {
                 Ok(program) => {
                     command.env("SEGUE_MONGOD", program);
@@ -54,6 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
                 Err(reason) => lacking.push(reason),
             }
             lacking.extend(chromium::install(progress).err());
+            lacking.extend(chart::install(progress));
             command.args(["--workspace", "--no-fail-fast"]);
         }
     }
@@ -66,6 +73,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
         progress.say(&format!("not to be had here: {reason}"));
     }
     progress.say("building, then running the tests; a first build takes about five minutes on two cores");
+    if args.part.is_none() && wants_next(&args.rest) {
+        build_next()?;
+    }
     let (skips, rows) = (Lines::new("skips")?, Lines::new("rows")?);
     command.env("SEGUE_SKIPS", &skips.0).env("SEGUE_CLIENT_ROWS", &rows.0);
     let passed = command
@@ -84,9 +94,39 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The repository, wherever the task was started.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The test that updates to a later version and goes back builds that one itself; here it is built before, so that no
+/// compiler takes the machine from tests that measure time.
+fn build_next() -> Result<(), String> {
+    let mut command = cargo();
+    let status = command
+        .args(["build", "--locked", "--features", "next-schema", "--example", "next"])
+        .status()
+        .map_err(|error| format!("cargo build does not start: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("the program with the next schema does not build".to_owned())
+    }
+}
+
+/// Whether the filter lets that test run.
+fn wants_next(rest: &[String]) -> bool {
+    let flags_only = rest.iter().all(|part| part.starts_with('-'));
+    flags_only || rest.iter().any(|part| NEXT_TEST.contains(part.as_str()))
+}
+
+/// Cargo in the repository. What the Cargo that started this task said about itself is left out: build scripts would take
+/// it for a change and build again.
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root());
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&key);
+        }
+    }
+    command
 }
 
 /// A file to which tests append lines, for what is said at the end. Removed then.
@@ -163,6 +203,20 @@ fn told(skipped: &[String], lacking: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_later_version_is_built_when_its_test_may_run() {
+        let rows: [(&[&str], bool); 5] = [
+            (&[], true),
+            (&["--", "--nocapture"], true),
+            (&["an_update"], true),
+            (&["store"], false),
+            (&["--test", "it", "restart"], false),
+        ];
+        for (rest, expected) in rows {
+            assert_eq!(wants_next(&owned(rest)), expected, "{rest:?}");
+        }
+    }
 
     fn owned(lines: &[&str]) -> Vec<String> {
         lines.iter().map(|line| (*line).to_owned()).collect()

@@ -4,20 +4,25 @@ import { el, act } from "/words.js";
 export class Acts {
   constructor(state) {
     this.state = state;
-    this.box = document.getElementById("acts");
+    this.boxes = [document.getElementById("acts"), document.getElementById("acts-sessions")];
     this.answer = document.getElementById("acts-answer");
-    this.made = "";
+    this.made = ["", ""];
   }
 
   draw() {
-    const wanted = this.wanted();
-    const key = JSON.stringify(wanted);
-    if (key === this.made) return;
-    this.made = key;
+    [this.processes(), this.sessions()].forEach((wanted, which) => {
+      const key = JSON.stringify(wanted);
+      if (key === this.made[which]) return;
+      this.made[which] = key;
+      this.fill(this.boxes[which], wanted);
+    });
+  }
+
+  fill(box, wanted) {
     // Buttons stay the same elements while their number does, so that the focus stays where it is.
-    while (this.box.children.length > wanted.length) this.box.lastChild.remove();
+    while (box.children.length > wanted.length) box.lastChild.remove();
     wanted.forEach(([words, path, body, usable, look], index) => {
-      const button = this.box.children[index] ?? this.box.appendChild(el("button", { type: "button" }));
+      const button = box.children[index] ?? box.appendChild(el("button", { type: "button" }));
       button.textContent = words;
       button.className = look;
       button.disabled = !usable;
@@ -26,16 +31,30 @@ export class Acts {
     });
   }
 
-  wanted() {
-    const { replicas = [], nodes = [], shards = [] } = this.state;
-    const the = (replica) => (replicas.length === 1 ? "the bot" : `replica ${replica.name}`);
+  // One replica after the other, so that what is done to one stands together.
+  processes() {
+    const { replicas = [], nodes = [] } = this.state;
+    const many = replicas.length > 1;
     const up = (replica) => replica.state === "up" || replica.state === "starting";
+    const of = (replica) => {
+      const name = many ? `replica ${replica.name}` : "the bot";
+      const body = { replica: replica.name };
+      const freeze = replica.state === "frozen"
+        ? [`thaw ${name}`, "thaw", body, true, ""]
+        : [`freeze ${name}`, "freeze", body, replica.state === "up", "danger"];
+      return [[`kill -9 ${name}`, "kill", body, up(replica), "danger"], [`stop ${name} gently`, "stop", body, replica.state === "up", ""], ...(many ? [freeze] : [])];
+    };
     return [
-      ...replicas.map((replica) => [`kill -9 ${the(replica)}`, "kill", { replica: replica.name }, up(replica), "danger"]),
-      ...replicas.map((replica) => [`stop ${the(replica)} gently`, "stop", { replica: replica.name }, replica.state === "up", ""]),
+      ...replicas.flatMap(of),
+      ...(many ? [["restart all, one after the other", "roll", {}, replicas.every((replica) => replica.state === "up"), "whole"]] : []),
+      // Two or three in a row: what follows begins a row of its own.
       ...nodes.map((node) => node.up ? [`kill node ${node.name}`, "kill_node", { node: node.name }, true, "danger"] : [`start node ${node.name} again`, "restart_node", { node: node.name }, true, ""]),
-      ...shards.map((shard) => [shards.length === 1 ? "expire the Discord session" : `expire the session of shard ${shard.id}`, "expire_session", { shard: shard.id }, shard.connected, "danger"]),
     ];
+  }
+
+  sessions() {
+    const { shards = [] } = this.state;
+    return shards.map((shard) => [shards.length === 1 ? "expire the Discord session" : `expire the session of shard ${shard.id}`, "expire_session", { shard: shard.id }, shard.connected, "danger"]);
   }
 
   async press(words, path, body) {

@@ -2,7 +2,7 @@
 import { el, span, count } from "/words.js";
 
 const KNOWN = ["detect", "fence", "claim", "resume", "load", "reconcile"];
-const STATES = { up: ["up", "running"], starting: ["wait", "starting"], down: ["down", "gone, starts again"], stopping: ["wait", "stopping"] };
+const STATES = { up: ["up", "running"], starting: ["wait", "starting"], frozen: ["wait", "frozen"], down: ["down", "gone, starts again"], stopping: ["wait", "stopping"] };
 const OUTCOMES = {
   carried_on: ["carried on", "nobody heard anything"],
   rejoined: ["rejoined", "a short cut, same position"],
@@ -14,7 +14,7 @@ let owned = new Map();
 export function drawMembers(box, { replicas = [], shards = [] }) {
   const before = owned;
   owned = new Map(shards.map((shard) => [shard.id, shard.owner]));
-  const head = el("tr", {}, el("th", { scope: "col" }, "Replica"), el("th", { scope: "col" }, "State"), ...shards.map((shard) => el("th", { scope: "col" }, `Shard ${shard.id}`)));
+  const head = el("tr", {}, el("th", { scope: "col" }, "Replica"), el("th", { scope: "col" }, "State; shards"), ...shards.map((shard) => el("th", { scope: "col", class: "shard", title: `shard ${shard.id}` }, el("span", { class: "unseen" }, "Shard "), `${shard.id}`)));
   const rows = replicas.map((replica) => {
     const [look, words] = STATES[replica.state] ?? ["wait", replica.state];
     const name = el("th", { scope: "row" }, replica.name, replica.leader ? el("small", { class: "faint" }, " ★ leads") : null);
@@ -28,10 +28,11 @@ export function drawMembers(box, { replicas = [], shards = [] }) {
 }
 
 function shardCell(shard, replica, before) {
-  if (shard.owner !== replica.name) return el("td", { class: "faint" }, "–");
+  if (shard.owner !== replica.name) return el("td", { class: "faint shard" }, "·");
   const moved = before.size && before.get(shard.id) !== shard.owner;
   const words = shard.ready ? "drives it" : shard.connected ? "getting ready" : "connecting";
-  return el("td", { class: moved ? "arrived" : "" }, el("span", { class: "owned" }, "● ", words), el("br"), el("span", { class: "faint num" }, shard.epoch ? `epoch ${shard.epoch}` : ""));
+  const title = `${replica.name} ${words}${shard.epoch ? `, owner number ${shard.epoch} of this shard` : ""}`;
+  return el("td", { class: moved ? "shard arrived" : "shard", title }, el("span", { class: "owned" }, shard.ready ? "●" : "◌"), el("span", { class: "unseen" }, words), el("br"), el("small", { class: "faint num" }, shard.epoch ? `${shard.epoch}` : ""));
 }
 
 export function drawNodes(box, { nodes = [] }) {

@@ -281,6 +281,24 @@ fn three_attempts_to_join_then_everything_is_kept_and_told() {
 }
 
 #[test]
+fn an_attempt_to_join_begins_when_discord_hears_of_it() {
+    let mut scene = Scene::new();
+    scene.order(play(&["One"])).unwrap();
+    scene.voice_waits = true;
+    let sent = scene.now + 180_000;
+    while scene.now < sent {
+        let deadline = scene.player.deadline().unwrap();
+        assert!(deadline > scene.now, "no busy loop");
+        scene.now = deadline;
+        scene.step(crate::player::Input::Tick);
+        assert_eq!(scene.effects, [], "asked once, and not given up");
+    }
+    scene.voice_waits = false;
+    scene.joins(1);
+    assert_eq!(scene.patches().len(), 1, "it joined and plays");
+}
+
+#[test]
 fn an_empty_channel_is_left_after_the_timeout_unless_not_everybody_is_known() {
     let mut scene = Scene::playing();
     scene.signal(Signal::GuildSeen {

@@ -5,7 +5,7 @@ use crate::model::order::Order;
 use crate::model::record::{PauseReason, Snapshot};
 use crate::model::signal::{EndReason, NodeEvent, Signal};
 use crate::model::view::{Notice, PlayState};
-use crate::player::{Effect, Input, Outcome, Player, Policy, Recovered};
+use crate::player::{Call, Effect, Input, Outcome, Player, Policy, Recovered};
 
 fn ended(scene: &Scene) -> Option<&Recovered> {
     scene.effects.iter().find_map(|effect| {
@@ -45,6 +45,73 @@ fn with_both_sessions_resumed_nothing_is_done_in_either_order() {
         assert!(scene.effects.iter().all(harmless), "{:?}", scene.effects);
         assert_eq!(scene.position(), 21_000);
     }
+}
+
+/// What the last recovery took, phase by phase.
+fn phases(scene: &Scene) -> Vec<(&'static str, u64)> {
+    ended(scene).unwrap().phases.clone()
+}
+
+#[test]
+fn the_phases_of_a_recovery_add_up_and_name_only_what_happened() {
+    let mut carried_on = dead();
+    carried_on.now += 10;
+    carried_on.shard(true);
+    carried_on.now += 20;
+    carried_on.resumed("One", 21_330, false);
+    let expected = [("fence", 40), ("claim", 30), ("resume", 30), ("reconcile", 0)];
+    assert_eq!(phases(&carried_on), expected);
+
+    let mut restored = dead();
+    restored.now += 10;
+    restored.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    restored.now += 5;
+    // The guild is described only later.
+    restored.signal(Signal::ShardReady {
+        resumed: false,
+        session_id: "session".into(),
+    });
+    restored.now += 100;
+    restored.signal(Signal::GuildSeen {
+        voices: vec![(person(1), channel(1))],
+        bot: None,
+    });
+    restored.now += 50;
+    restored.step(Input::Access {
+        channel: channel(1),
+        result: Ok(()),
+    });
+    restored.now += 200;
+    restored.joins(1);
+    restored.now += 7;
+    restored.answered();
+    let expected = [
+        ("fence", 40),
+        ("claim", 30),
+        ("resume", 115),
+        ("load", 250),
+        ("reconcile", 7),
+    ];
+    assert_eq!(phases(&restored), expected);
+}
+
+#[test]
+fn a_session_that_is_lost_meanwhile_makes_the_phase_longer_and_none_appear_twice() {
+    let mut scene = dead();
+    scene.shard(true);
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    scene.now += 100;
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    scene.now += 9;
+    scene.answered();
+    let expected = [
+        ("fence", 40),
+        ("claim", 30),
+        ("resume", 100),
+        ("load", 0),
+        ("reconcile", 9),
+    ];
+    assert_eq!(phases(&scene), expected);
 }
 
 #[test]
@@ -212,10 +279,7 @@ fn a_node_that_dies_is_left_for_another_one_and_hushed_when_it_comes_back() {
     scene.answered();
     assert_eq!(outcome(&scene), Some(Outcome::Restored));
     scene.resumed("One", 12_000, false);
-    assert_eq!(
-        scene.effects,
-        [Effect::Call(crate::player::Call::Destroy { node: node("a") })]
-    );
+    assert_eq!(scene.effects, [Effect::Call(Call::Destroy { node: node("a") })]);
 }
 
 #[test]
@@ -232,6 +296,44 @@ fn without_any_node_it_waits_and_goes_on_when_one_is_back() {
     scene.best = Some(node("b"));
     scene.step(Input::NodesChanged);
     assert_eq!(scene.patches()[0].0, node("b"));
+}
+
+#[test]
+fn a_node_that_is_emptied_stops_only_after_the_other_was_told_to_start() {
+    let mut scene = Scene::playing();
+    scene.now += 20_000;
+    scene.best = Some(node("b"));
+    scene.step(Input::LeaveNode);
+    let call = |effect: &Effect| {
+        if let Effect::Call(call) = effect {
+            Some(match call {
+                Call::Update { node, patch, .. } => (node.0.clone(), patch.position_ms),
+                Call::Destroy { node } => (node.0.clone(), None),
+            })
+        } else {
+            None
+        }
+    };
+    let calls: Vec<_> = scene.effects.iter().filter_map(call).collect();
+    assert_eq!(
+        calls,
+        [("b".to_owned(), Some(19_670)), ("a".to_owned(), None)],
+        "heard, not counted by the node"
+    );
+    scene.answered();
+    assert_eq!(scene.player.node(), Some(&node("b")));
+    scene.step(Input::LeaveNode);
+    assert!(scene.patches().is_empty(), "it is there already");
+}
+
+#[test]
+fn a_paused_player_leaves_its_node_paused() {
+    let mut scene = Scene::playing();
+    scene.order(Order::Pause).unwrap();
+    scene.best = Some(node("b"));
+    scene.step(Input::LeaveNode);
+    let patches = scene.patches();
+    assert_eq!((patches[0].0.clone(), patches[0].1.paused), (node("b"), Some(true)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::model::order::{Asked, Done, Order, Refusal, When};
 use crate::model::record::Snapshot;
 use crate::model::signal::{EndReason, FromNode, NodeEvent, PlayerSeen, Signal};
 use crate::model::track::Track;
-use crate::player::{Call, Context, Effect, Input, Loaded, Outcomes, Patch, Player, Policy, Trigger};
+use crate::player::{Before, Call, Context, Effect, Input, Loaded, Outcomes, Patch, Player, Policy, Trigger};
 
 /// The moment at which every scene begins, milliseconds since 1970.
 pub(super) const BEGIN: i64 = 1_800_000_000_000;
@@ -42,6 +42,7 @@ pub(super) struct Scene {
     pub(super) player: Player,
     pub(super) now: i64,
     pub(super) best: Option<NodeName>,
+    pub(super) voice_waits: bool,
     pub(super) effects: Vec<Effect>,
     next: u64,
 }
@@ -52,6 +53,7 @@ impl Scene {
             player,
             now: BEGIN,
             best: Some(node("a")),
+            voice_waits: false,
             effects: Vec::new(),
             next: 1,
         }
@@ -82,6 +84,7 @@ impl Scene {
         let cx = Context {
             now_ms: self.now,
             best_node: self.best.clone(),
+            voice_waits: self.voice_waits,
         };
         self.effects.clear();
         self.player.step(input, &cx, &mut self.effects)
@@ -182,7 +185,12 @@ impl Scene {
         let loaded = Loaded {
             trigger: Trigger::Crash,
             alive_until_ms: self.now,
-            began_ms: self.now + after_ms,
+            began_ms: self.now + after_ms - 70,
+            before: Before {
+                detected_ms: None,
+                fenced_ms: Some(self.now + after_ms - 30),
+                claimed_ms: Some(self.now + after_ms),
+            },
         };
         let player = Player::restore(GuildId::new(1), policy, snapshot, Some(loaded));
         Self {

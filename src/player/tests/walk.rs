@@ -142,6 +142,7 @@ fn happen(scene: &mut Scene, what: Happens) -> Option<Result<Done, crate::model:
         Happens::NodesGone(gone) => {
             scene.best = (!gone).then(|| node("b"));
             scene.step(Input::NodesChanged);
+            scene.step(Input::LeaveNode);
         }
         Happens::Wait(ms) => wait(scene, ms),
     }

@@ -20,6 +20,17 @@ pub enum End {
     Stopped,
 }
 
+impl End {
+    /// As the log names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// What one voice connection carries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {

@@ -2,11 +2,14 @@
 
 mod view;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
+use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +25,8 @@ use super::oracle::Oracle;
 
 /// The longest that one call waits.
 const LONGEST_WAIT_MS: u64 = 60_000;
+/// Events of the log that are read at once.
+const PAGE: usize = 2_000;
 
 /// The control API of a simulator. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -94,7 +99,7 @@ impl Control {
             return None;
         }
         Some(match path {
-            ["world"] => Reply::json(view::world(&self.discord.lock())),
+            ["world"] => Reply::json(view::world(&self.discord.lock(), &call.query)),
             ["counters"] => Reply::json(view::counters(&self.discord.lock())),
             ["violations"] => Reply::json(self.violations()),
             ["log"] => self.log_since(call.number("since")),
@@ -118,16 +123,10 @@ impl Control {
     }
 
     fn log_since(&self, seq: u64) -> Reply {
-        let mut lines = String::new();
-        for event in self.log.since(seq) {
-            if let Ok(line) = serde_json::to_string(&*event) {
-                lines.push_str(&line);
-                lines.push('\n');
-            }
-        }
         let mut reply = Reply::nothing();
         reply.status = 200;
-        reply.content = Content::Lines(lines);
+        reply.headers.push(("x-log-first", self.log.first().to_string()));
+        reply.content = Content::Lines(lines_of(self.log.clone(), seq));
         reply
     }
 
@@ -138,9 +137,15 @@ impl Control {
             world.now()
         };
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in self.log.since(watch.seen) {
-            watch.seen = event.get("seq").and_then(Value::as_u64).unwrap_or(watch.seen);
-            watch.oracle.observe(&event);
+        loop {
+            let page = self.log.page(watch.seen, PAGE);
+            for event in &page {
+                watch.seen = event.get("seq").and_then(Value::as_u64).unwrap_or(watch.seen);
+                watch.oracle.observe(event);
+            }
+            if page.is_empty() {
+                break;
+            }
         }
         watch.oracle.advance(now);
         serde_json::to_value(watch.oracle.violations()).unwrap_or_default()
@@ -211,6 +216,10 @@ impl Control {
             ("POST", ["guilds", guild, "voice"]) => voice(world, number(guild), body),
             ("PATCH", ["channels", channel]) => patch_channel(world, number(channel), body),
             ("PATCH", ["guilds", guild, "members", user]) => patch_member(world, number(guild), user, body),
+            ("DELETE", ["channels", channel]) => {
+                let known = world.delete_channel(number(channel));
+                Ok(if known { Reply::nothing() } else { missing("channel") })
+            }
             ("DELETE", ["guilds", guild]) => {
                 let known = world.remove_guild(number(guild));
                 Ok(if known { Reply::nothing() } else { missing("guild") })
@@ -223,6 +232,17 @@ impl Control {
         };
         Some(changed.unwrap_or_else(|refusal| refusal))
     }
+}
+
+/// The log after `seq` and up to now, read in pages while the client reads.
+fn lines_of(log: Log, seq: u64) -> Body {
+    let end = log.last();
+    let pages = stream::unfold(seq, move |after| {
+        let left = usize::try_from(end.saturating_sub(after)).unwrap_or(PAGE);
+        let (lines, last) = log.lines(after, left.min(PAGE));
+        std::future::ready((!lines.is_empty()).then_some((Ok::<_, Infallible>(lines), last)))
+    });
+    Body::from_stream(pages)
 }
 
 fn voice(world: &mut World, guild: u64, body: &Value) -> Result<Reply, Reply> {

@@ -1,12 +1,14 @@
 //! The world and the counters as the control API shows them.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use crate::sim::discord::channel_payload;
 use crate::sim::discord::world::{Channel, Guild, World};
 
-/// `GET /world`.
-pub(super) fn world(world: &World) -> Value {
+/// `GET /world`. A world of many guilds is large: `?guild=ID` gives one, `?guilds=none` only the rest.
+pub(super) fn world(world: &World, query: &HashMap<String, String>) -> Value {
     let newest = world
         .sessions
         .values()
@@ -21,7 +23,13 @@ pub(super) fn world(world: &World) -> Value {
             json!({"id": id, "connected": connected, "ready": connected})
         })
         .collect();
-    let guilds: Vec<Value> = world.guilds.values().map(|known| guild(world, known)).collect();
+    let one = query.get("guild").and_then(|id| id.parse::<u64>().ok());
+    let all = query.get("guilds").is_none_or(|wish| wish != "none");
+    let wanted = world
+        .guilds
+        .values()
+        .filter(|known| one.map_or(all, |id| known.id == id));
+    let guilds: Vec<Value> = wanted.map(|known| guild(world, known)).collect();
     json!({"now_ms": world.now(), "shards": shards, "guilds": guilds, "nodes": world.nodes.world()})
 }
 
@@ -68,6 +76,6 @@ pub(super) fn counters(world: &World) -> Value {
             "issued": counters.issued, "acknowledged_in_time": counters.acknowledged_in_time, "late": counters.late,
             "never": counters.never,
         },
-        "discord": counters.routes, "lavalink": world.nodes.counters(),
+        "invalid_requests": world.limits.invalid(), "discord": counters.routes, "lavalink": world.nodes.counters(),
     })
 }

@@ -21,6 +21,12 @@ const SENDS: usize = 120;
 const MINUTE_MS: u64 = 60_000;
 /// How long a closing socket waits for its peer.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long an IDENTIFY that came too soon waits for its refusal.
+const REFUSAL: Duration = Duration::from_millis(250);
+/// How soon a session that was resumed at the general address is told to connect elsewhere.
+const EARLY_RECONNECT: Duration = Duration::from_secs(3);
+/// How long a socket is kept that was told to reconnect in place of HELLO.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// How a socket ended.
 enum End {
@@ -38,16 +44,25 @@ struct Gateway<'a> {
     session: Option<String>,
     sent_ms: VecDeque<u64>,
     beat: Instant,
+    /// The last sequence number that the client said it has.
+    heard: Option<u64>,
+    /// Whether it came to the address that is for everybody, not to one that READY gave out.
+    general: bool,
+    /// What it is told next by itself, and when.
+    next: Option<(Instant, Put)>,
+}
+
+/// What a socket is told after a while.
+#[derive(Clone, Copy, Debug)]
+enum Put {
+    Invalid,
+    Reconnect,
+    Close,
 }
 
 /// Serves one socket until it ends.
-pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMap<String, String>) {
-    let (out, mut orders) = outbox();
-    let link = Link {
-        conn: discord.next_conn(),
-        out,
-        cut: discord.stop().child_token(),
-    };
+pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMap<String, String>, general: bool) {
+    let (link, mut orders) = Link::new(discord.next_conn(), discord.stop().child_token());
     let cut = link.cut.clone();
     let mut gateway = Gateway {
         discord: &discord,
@@ -55,6 +70,9 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
         session: None,
         sent_ms: VecDeque::new(),
         beat: Instant::now(),
+        heard: None,
+        general,
+        next: None,
     };
     let mut codec = Codec::new(query.get("compress").map(String::as_str));
     let fields = json!({"conn": gateway.link.conn, "version": query.get("v"), "compress": codec.name()});
@@ -82,27 +100,18 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the world may never wait for a socket; what a slow client leaves behind is its session's replay"
-)]
-fn outbox() -> (mpsc::UnboundedSender<Out>, mpsc::UnboundedReceiver<Out>) {
-    mpsc::unbounded_channel()
-}
-
 /// The frames of one connection without its socket, whatever they say: for bytes that nobody sends in good faith.
 pub(crate) fn hear<'a>(discord: &Discord, frames: impl Iterator<Item = &'a [u8]>) {
-    let (out, _orders) = outbox();
+    let (link, _orders) = Link::new(discord.next_conn(), discord.stop().child_token());
     let mut gateway = Gateway {
         discord,
-        link: Link {
-            conn: discord.next_conn(),
-            out,
-            cut: discord.stop().child_token(),
-        },
+        link,
         session: None,
         sent_ms: VecDeque::new(),
         beat: Instant::now(),
+        heard: None,
+        general: true,
+        next: None,
     };
     gateway.hello();
     let mut ends = frames.map(|frame| gateway.read(frame)).filter_map(Result::err);
@@ -151,20 +160,18 @@ async fn write(socket: &mut WebSocket, codec: &mut Codec, orders: &mut Vec<Out>)
 }
 
 impl Gateway<'_> {
-    fn hello(&self) {
+    fn hello(&mut self) {
         let world = self.discord.lock();
-        if !world.faults.withholds("hello") {
+        if world.faults.reconnects_early() {
+            self.link.op(7, &Value::Null);
+            self.next = Some((Instant::now() + LEAVE, Put::Close));
+        } else if !world.faults.withholds("hello", None) {
             let interval = world.settings.heartbeat_ms;
             self.link.op(10, &json!({"heartbeat_interval": interval, "_trace": []}));
         }
     }
 
-    async fn run(
-        &mut self,
-        socket: &mut WebSocket,
-        orders: &mut mpsc::UnboundedReceiver<Out>,
-        codec: &mut Codec,
-    ) -> End {
+    async fn run(&mut self, socket: &mut WebSocket, orders: &mut mpsc::Receiver<Out>, codec: &mut Codec) -> End {
         // A client that misses two heartbeats is gone.
         let patience = Duration::from_millis(self.discord.lock().settings.heartbeat_ms * 2);
         let mut batch = Vec::with_capacity(64);
@@ -188,6 +195,14 @@ impl Gateway<'_> {
                     };
                     if let Err(end) = read {
                         return end;
+                    }
+                }
+                () = sleep_until(self.next.map_or(self.beat + patience, |(at, _)| at)), if self.next.is_some() => {
+                    match self.next.take() {
+                        Some((_, Put::Invalid)) => self.link.op(9, &Value::Bool(false)),
+                        Some((_, Put::Reconnect)) => self.link.op(7, &Value::Null),
+                        Some((_, Put::Close)) => return End::ByUs(4000, "Reconnect."),
+                        None => {}
                     }
                 }
                 () = sleep_until(self.beat + patience) => return End::Gone,
@@ -228,13 +243,20 @@ impl Gateway<'_> {
         Ok(())
     }
 
-    fn heartbeat(&mut self, seq: &Value) {
+    fn heartbeat(&mut self, data: &Value) {
         self.beat = Instant::now();
+        self.heard = data.as_u64().or(self.heard);
         let world = self.discord.lock();
-        let known = self.session.as_ref().and_then(|id| world.sessions.get(id));
-        let fields = json!({"shard": known.map(|session| session.shard), "conn": self.link.conn, "heard": seq});
-        world.log.append("heartbeat_answered", fields);
-        if !world.faults.withholds("ack") {
+        let shard = self
+            .session
+            .as_ref()
+            .and_then(|id| world.sessions.get(id))
+            .map(|session| session.shard);
+        if let Some(after_ms) = self.link.heartbeat(world.now()) {
+            let fields = json!({"shard": shard, "conn": self.link.conn, "after_ms": after_ms, "heard": self.heard});
+            world.log.append("heartbeat_answered", fields);
+        }
+        if !world.faults.withholds("ack", shard) {
             self.link.op(11, &Value::Null);
         }
     }
@@ -250,10 +272,17 @@ impl Gateway<'_> {
         match outcome {
             Ok(session) => {
                 self.session = Some(session);
+                if self.general && !fresh {
+                    self.next = Some((Instant::now() + EARLY_RECONNECT, Put::Reconnect));
+                }
                 Ok(())
             }
-            Err(Refusal::Invalid) => {
-                self.link.op(9, &Value::Bool(false));
+            Err(Refusal::Invalid(resumable)) => {
+                self.link.op(9, &Value::Bool(resumable));
+                Ok(())
+            }
+            Err(Refusal::TooSoon) => {
+                self.next = Some((Instant::now() + REFUSAL, Put::Invalid));
                 Ok(())
             }
             Err(Refusal::Close(code, reason)) => Err(End::ByUs(code, reason)),
@@ -281,7 +310,7 @@ impl Gateway<'_> {
         let fields = json!({
             "by": by, "code": code, "reason": reason, "conn": self.link.conn, "session": self.session,
             "shard": known.map(|session| session.shard), "shards": known.map(|session| session.shards),
-            "attached": attached.is_some(),
+            "attached": attached.is_some(), "heard": self.heard,
         });
         world.log.append("gateway_closed", fields);
         let name = code.map_or_else(|| "none".to_owned(), |code| code.to_string());

@@ -1,5 +1,7 @@
 //! Snowflakes: the world's are the same for the same seed, those of acts carry the moment of the act.
 
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::sim::clock::Clock;
@@ -18,7 +20,27 @@ pub(crate) struct Ids {
     world_ms: u64,
     guilds: u64,
     things: u64,
-    acts: u64,
+    /// How many ids of acts there are, by what acted.
+    acts: [u64; 3],
+}
+
+/// What has an id of its moment. Each counts for itself, so that what people do has the same ids whatever the bot does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Interaction,
+    Message,
+    Command,
+}
+
+/// A random word of hexadecimal digits, the same for the same seed, purpose and number.
+pub(crate) fn word(seed: u64, purpose: &str, number: u64) -> String {
+    // FNV-1a over all three: a stream of its own for each.
+    let bytes = purpose.bytes().chain(seed.to_be_bytes()).chain(number.to_be_bytes());
+    let mixed = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut random = SmallRng::seed_from_u64(mixed);
+    format!("{:016x}{:016x}", random.random::<u64>(), random.random::<u64>())
 }
 
 impl Ids {
@@ -30,7 +52,7 @@ impl Ids {
             world_ms: WORLD_MS - EPOCH_MS + (seed % 1_000) * 10_000_000,
             guilds: 0,
             things: 0,
-            acts: 0,
+            acts: [0; 3],
         }
     }
 
@@ -46,10 +68,11 @@ impl Ids {
         ((self.world_ms + self.things / 4_000) << 22) | (2 + self.things % 4_000)
     }
 
-    /// Something that happens now: an interaction, a message.
-    pub(crate) fn act(&mut self) -> u64 {
-        self.acts += 1;
-        ((self.wall_ms() - EPOCH_MS) << 22) | (self.acts & 0x3f_ffff)
+    /// Something that happens now. The lower 22 bits say what it is and the how manieth of its kind.
+    pub(crate) fn act(&mut self, what: Act) -> u64 {
+        let kind = what as usize;
+        self.acts[kind] += 1;
+        ((self.wall_ms() - EPOCH_MS) << 22) | ((kind as u64) << 20) | (self.acts[kind] & 0xf_ffff)
     }
 
     /// Unix milliseconds.
@@ -106,6 +129,30 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), count);
+    }
+
+    #[test]
+    fn what_people_do_has_ids_that_differ_in_their_moment_only() {
+        let (mut one, mut other) = (Ids::new(7, Clock::new()), Ids::new(7, Clock::new()));
+        other.act(Act::Message);
+        let low = |id: u64| id & 0x3f_ffff;
+        for _ in 0..3 {
+            assert_eq!(low(one.act(Act::Interaction)), low(other.act(Act::Interaction)));
+        }
+        assert_ne!(low(one.act(Act::Message)), low(one.act(Act::Command)));
+    }
+
+    #[test]
+    fn words_are_repeatable_and_differ_by_seed_purpose_and_number() {
+        assert_eq!(word(1, "voice", 2), word(1, "voice", 2));
+        let all = [
+            word(1, "voice", 2),
+            word(2, "voice", 2),
+            word(1, "token", 2),
+            word(1, "voice", 3),
+        ];
+        let different: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::ids::id_of;
+use super::ids::{Act, id_of, word};
 use super::world::{Kind, World};
 use super::{command, payload, permission};
 use crate::sim::http::Reply;
@@ -210,8 +210,10 @@ impl World {
         source: Option<u64>,
         brief: &Value,
     ) -> Result<u64, Wrong> {
-        let id = self.ids.act();
-        let token = format!("aW50ZXJhY3Rpb246{}{}", self.word(), self.word());
+        let id = self.ids.act(Act::Interaction);
+        let nth = self.counters.issued;
+        let secret = |half: &str| word(self.settings.seed, half, nth);
+        let token = format!("aW50ZXJhY3Rpb246{}{}", secret("interaction"), secret("token"));
         let locale = wish["locale"].as_str().unwrap_or("en-US");
         let told = self.describe(id, &token, sort, (guild, channel, user), locale, data, source);
         let told = told.ok_or((404, "no such member or channel".to_owned()))?;
@@ -301,8 +303,15 @@ impl World {
             }
         }
         while let Some((_, id)) = self.remembered.pop_front_if(|(until, _)| *until <= now) {
-            if let Some(gone) = self.interactions.remove(&id) {
-                self.interaction_tokens.remove(&gone.token);
+            let Some(gone) = self.interactions.remove(&id) else {
+                continue;
+            };
+            self.interaction_tokens.remove(&gone.token);
+            // What only one person saw can be reached by nobody any more.
+            for message in [gone.original, gone.shown].into_iter().flatten() {
+                if self.messages.get(&message).is_some_and(|known| known.ephemeral) {
+                    self.messages.remove(&message);
+                }
             }
         }
     }

@@ -7,6 +7,9 @@ pub(crate) const IDENTIFY_WINDOW_MS: u64 = 4_900;
 /// IDENTIFYs a day.
 pub(crate) const IDENTIFY_TOTAL: u64 = 1_000;
 const DAY_MS: u64 = 86_400_000;
+/// Requests that are answered 401, 403 or 429 in [`INVALID_WINDOW_MS`] before the address is banned.
+pub(crate) const INVALID_TOTAL: u64 = 10_000;
+const INVALID_WINDOW_MS: u64 = 600_000;
 /// REST requests a second over all routes.
 const GLOBAL_A_SECOND: u32 = 50;
 
@@ -63,6 +66,8 @@ pub(crate) struct Limits {
     day_since_ms: u64,
     token_is_void: bool,
     global: Window,
+    invalid: u64,
+    invalid_since_ms: u64,
     buckets: HashMap<(&'static str, u64), Window>,
 }
 
@@ -100,6 +105,35 @@ impl Limits {
     /// Milliseconds until the budget is whole again.
     pub(crate) fn identify_reset_after(&self, now: u64) -> u64 {
         (self.day_since_ms + DAY_MS).saturating_sub(now)
+    }
+
+    /// Counts a request that was answered 401, 403 or 429.
+    pub(crate) fn count_invalid(&mut self, now: u64) {
+        self.roll_invalid(now);
+        self.invalid += 1;
+    }
+
+    /// Lets so many invalid requests pass before the ban.
+    pub(crate) fn leave_invalid(&mut self, remaining: u64, now: u64) {
+        self.roll_invalid(now);
+        self.invalid = INVALID_TOTAL.saturating_sub(remaining);
+    }
+
+    /// For how long the address is banned, in ms, if it is.
+    pub(crate) fn banned(&mut self, now: u64) -> Option<u64> {
+        self.roll_invalid(now);
+        (self.invalid >= INVALID_TOTAL).then(|| self.invalid_since_ms + INVALID_WINDOW_MS - now)
+    }
+
+    /// Invalid requests in the present window.
+    pub(crate) fn invalid(&self) -> u64 {
+        self.invalid
+    }
+
+    fn roll_invalid(&mut self, now: u64) {
+        if now >= self.invalid_since_ms + INVALID_WINDOW_MS {
+            (self.invalid, self.invalid_since_ms) = (0, now);
+        }
     }
 
     pub(crate) fn token_is_valid(&self) -> bool {
@@ -155,6 +189,18 @@ mod tests {
         limits.leave(0);
         assert_eq!(limits.identify(0, 1), Identify::Spent);
         assert_eq!(limits.identify(0, DAY_MS), Identify::Go);
+    }
+
+    #[test]
+    fn invalid_requests_end_in_a_ban_until_the_window_is_over() {
+        let mut limits = Limits::default();
+        limits.leave_invalid(2, 1_000);
+        limits.count_invalid(1_001);
+        assert_eq!(limits.banned(1_002), None);
+        limits.count_invalid(1_003);
+        assert_eq!(limits.banned(1_003), Some(INVALID_WINDOW_MS - 1_003));
+        assert_eq!(limits.banned(INVALID_WINDOW_MS), None);
+        assert_eq!(limits.invalid(), 0);
     }
 
     #[test]

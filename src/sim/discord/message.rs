@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::ids::Act;
 use super::payload;
 use super::world::World;
 
@@ -142,7 +143,7 @@ impl World {
         ephemeral: bool,
         loading: bool,
     ) -> u64 {
-        let id = self.ids.act();
+        let id = self.ids.act(Act::Message);
         let guild = self.channels.get(&channel).copied().unwrap_or(0);
         let message = Message {
             id,

@@ -7,6 +7,7 @@ mod fault;
 pub(crate) mod gateway;
 pub(crate) mod ids;
 pub(crate) mod interaction;
+mod later;
 mod limits;
 pub(crate) mod message;
 mod payload;
@@ -90,12 +91,14 @@ pub(crate) fn channel_payload(channel: &world::Channel, guild: u64) -> Value {
 async fn answer(discord: Discord, request: Request) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     // Clients append `/?v=10` to an address that may end in a slash.
-    if parts.uri.path().bytes().all(|byte| byte == b'/') {
+    let place = parts.uri.path().trim_matches('/');
+    let general = place.is_empty();
+    if general || place.starts_with("gateway-") {
         let query = query_of(parts.uri.query());
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => upgrade
                 .max_message_size(1 << 16)
-                .on_upgrade(move |socket| gateway::serve(discord, socket, query)),
+                .on_upgrade(move |socket| gateway::serve(discord, socket, query, general)),
             Err(rejection) => rejection.into_response(),
         };
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ids::id_of;
+use super::ids::{Act, id_of};
 use super::message::Unfit;
 use super::respond::unfit;
 use super::world::World;
@@ -31,7 +31,9 @@ impl World {
             let kind = command["type"].as_u64().unwrap_or(1);
             let same = |old: &&Value| old["name"] == command["name"] && old["type"] == kind;
             let old = before.iter().find(same);
-            let id = old.and_then(|old| id_of(&old["id"])).unwrap_or_else(|| self.ids.act());
+            let id = old
+                .and_then(|old| id_of(&old["id"]))
+                .unwrap_or_else(|| self.ids.act(Act::Command));
             command["type"] = kind.into();
             command["id"] = id.to_string().into();
             command["application_id"] = self.bot.to_string().into();
@@ -49,8 +51,10 @@ impl World {
             }
             let version = old.filter(|old| without_version(old) == without_version(&command));
             changed |= version.is_none();
-            command["version"] =
-                version.map_or_else(|| self.ids.act().to_string().into(), |old| old["version"].clone());
+            command["version"] = version.map_or_else(
+                || self.ids.act(Act::Command).to_string().into(),
+                |old| old["version"].clone(),
+            );
             self.commands.push(command);
         }
         self.log.append(

@@ -93,6 +93,12 @@ pub(crate) async fn answer(discord: &Discord, call: Call) -> Reply {
         sleep(Duration::from_millis(fault.delay_ms)).await;
     }
     let mut world = discord.lock();
+    let now = world.now();
+    if let Some(ms) = world.limits.banned(now).or(fault.ban.then_some(600_000)) {
+        let reply = banned(ms);
+        world.log_rest(route.name, &call, reply.status);
+        return reply;
+    }
     let mut reply = if let Some(status) = fault.refuse {
         Reply::refuse(status, 0, "refused by a fault")
     } else if let Some((scope, ms)) = &fault.rate_limit {
@@ -109,8 +115,21 @@ pub(crate) async fn answer(discord: &Discord, call: Call) -> Reply {
             }),
         );
     }
+    world.count_invalid(&reply);
     world.log_rest(route.name, &call, reply.status);
     reply.headers.push(("via", "1.1 simulated".to_owned()));
+    if fault.show_scope && reply.status < 300 {
+        reply.headers.push(("x-ratelimit-scope", "user".to_owned()));
+    }
+    reply
+}
+
+/// What is said in Discord's stead to an address that sent too many invalid requests: no JSON, no limit headers.
+fn banned(for_ms: u64) -> Reply {
+    let mut reply = Reply::nothing();
+    reply.status = 429;
+    reply.content = Content::Text("error code: 1015".to_owned());
+    reply.headers.push(("retry-after", for_ms.div_ceil(1_000).to_string()));
     reply
 }
 
@@ -165,6 +184,18 @@ impl World {
             "rest",
             json!({"route": route, "path": public_path(&call.path), "status": status, "user_agent": call.user_agent}),
         );
+    }
+
+    /// Counts what Discord calls invalid: 401, 403, and 429 unless it is the limit of something that all bots share.
+    fn count_invalid(&mut self, reply: &Reply) {
+        let shared = reply.headers.contains(&("x-ratelimit-scope", "shared".to_owned()));
+        if matches!(reply.status, 401 | 403 | 429) && !shared {
+            let now = self.now();
+            self.limits.count_invalid(now);
+            if let Some(for_ms) = self.limits.banned(now) {
+                self.log.append("rest_banned", json!({"for_ms": for_ms}));
+            }
+        }
     }
 
     /// The token, the limits, then the request itself.
@@ -290,7 +321,7 @@ impl World {
             return Reply::json(json!({"url": self.settings.gateway_url}));
         }
         Reply::json(json!({
-            "url": self.settings.gateway_url, "shards": self.settings.shards,
+            "url": self.settings.gateway_url, "shards": self.faults.recommends().unwrap_or(self.settings.shards),
             "session_start_limit": {
                 "total": IDENTIFY_TOTAL, "remaining": self.limits.identify_left(),
                 "reset_after": self.limits.identify_reset_after(self.now()),

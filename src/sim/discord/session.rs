@@ -1,12 +1,15 @@
 //! Gateway sessions: what outlives a socket, with its numbered events and their replay.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::ws::Utf8Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::ids::word;
 use super::world::{World, shard_of};
 use super::{limits, payload};
 
@@ -17,6 +20,11 @@ const INTENT_MESSAGES: u64 = 1 << 9;
 const INTENTS_PRIVILEGED: u64 = (1 << 1) | (1 << 8) | (1 << 15);
 const INTENTS_KNOWN: u64 = (1 << 26) - 1;
 const GUILDS_A_SHARD: usize = 2_500;
+/// Payloads that may wait for a slow client: more than READY with its guilds and a whole replay. One who is further behind
+/// loses its connection, and what it missed is its session's replay.
+const PATIENCE: usize = 8_192;
+/// Addresses that READY gives out for a later RESUME, as if each were a gateway of its own.
+const GATEWAYS: u64 = 3;
 
 /// What a socket's task is told to do.
 #[derive(Debug)]
@@ -32,12 +40,43 @@ pub(crate) enum Out {
 pub(crate) struct Link {
     /// Unique to the socket.
     pub(crate) conn: u64,
-    pub(crate) out: mpsc::UnboundedSender<Out>,
+    out: mpsc::Sender<Out>,
     /// Cuts the TCP connection without a close frame.
     pub(crate) cut: CancellationToken,
+    /// When a heartbeat was asked for that has not come yet, in ms; 0 when none was.
+    asked_ms: Arc<AtomicU64>,
 }
 
 impl Link {
+    /// A socket's both ends.
+    pub(crate) fn new(conn: u64, cut: CancellationToken) -> (Self, mpsc::Receiver<Out>) {
+        let (out, orders) = mpsc::channel(PATIENCE);
+        let asked_ms = Arc::default();
+        (
+            Self {
+                conn,
+                out,
+                cut,
+                asked_ms,
+            },
+            orders,
+        )
+    }
+
+    /// Asks for a heartbeat.
+    pub(crate) fn ask_heartbeat(&self, now: u64) {
+        self.asked_ms.store(now.max(1), Ordering::Relaxed);
+        self.op(1, &Value::Null);
+    }
+
+    /// A heartbeat came: how long ago it was asked for, if it was.
+    pub(crate) fn heartbeat(&self, now: u64) -> Option<u64> {
+        match self.asked_ms.swap(0, Ordering::Relaxed) {
+            0 => None,
+            asked => Some(now.saturating_sub(asked)),
+        }
+    }
+
     /// A payload that is no event.
     pub(crate) fn op(&self, op: u8, data: &Value) {
         let frame = json!({"op": op, "d": data, "s": null, "t": null}).to_string();
@@ -46,7 +85,9 @@ impl Link {
 
     /// A socket that has ended hears nothing, which is what a real one would hear.
     pub(crate) fn tell(&self, out: Out) {
-        drop(self.out.send(out));
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.out.try_send(out) {
+            self.cut.cancel();
+        }
     }
 }
 
@@ -55,8 +96,10 @@ impl Link {
 pub(crate) enum Refusal {
     /// Close the socket.
     Close(u16, &'static str),
-    /// `INVALID_SESSION`; the socket stays open.
-    Invalid,
+    /// `INVALID_SESSION` with its flag; the socket stays open.
+    Invalid(bool),
+    /// `INVALID_SESSION`, after a moment.
+    TooSoon,
     /// Cut the connection.
     Cut,
     /// Say nothing at all.
@@ -120,6 +163,11 @@ impl World {
         }
     }
 
+    /// Whether any session is told of a guild.
+    pub(crate) fn is_told(&self, guild: u64) -> bool {
+        self.sessions.values().any(|session| session.covers(guild))
+    }
+
     /// An event for one session only.
     pub(crate) fn dispatch_to(&mut self, session: &str, event: &str, data: &Value) {
         if let Some(session) = self.sessions.get_mut(session) {
@@ -146,7 +194,7 @@ impl World {
         self.counters.identify += 1;
         match verdict {
             limits::Identify::Go => {}
-            limits::Identify::TooSoon => return Err(Refusal::Invalid),
+            limits::Identify::TooSoon => return Err(Refusal::TooSoon),
             limits::Identify::Spent => {
                 self.spend_token();
                 return Err(Refusal::Close(4004, "Authentication failed."));
@@ -184,7 +232,7 @@ impl World {
         if guilds.len() > GUILDS_A_SHARD {
             return Err(Refusal::Close(4011, "Sharding required."));
         }
-        match self.faults.on_login(shard) {
+        match self.faults.on_login(shard, false) {
             Some(refusal) => Err(refusal),
             None => Ok(Wish {
                 shard,
@@ -196,7 +244,9 @@ impl World {
     }
 
     fn open_session(&mut self, link: &Link, wish: &Wish) -> String {
-        let id = self.word();
+        self.logins += 1;
+        let id = word(self.settings.seed, "session", self.logins);
+        let gateway = format!("{}/gateway-{}", self.settings.gateway_url, self.logins % GATEWAYS + 1);
         self.shard_count = wish.shards;
         let mut session = Session {
             id: id.clone(),
@@ -216,7 +266,7 @@ impl World {
             .collect();
         let ready = json!({
             "v": 10, "user": payload::current_user(self), "guilds": waiting, "session_id": id, "session_type": "normal",
-            "resume_gateway_url": self.settings.gateway_url, "shard": [wish.shard, wish.shards],
+            "resume_gateway_url": gateway, "shard": [wish.shard, wish.shards],
             "application": {"id": self.bot.to_string(), "flags": 0}, "private_channels": [], "presences": [],
             "relationships": [], "user_settings": {}, "guild_join_requests": [], "geo_ordered_rtc_regions": [],
             "_trace": [],
@@ -243,7 +293,7 @@ impl World {
         let word = match &outcome {
             Ok(()) => "ok",
             Err(Refusal::Close(..)) => "closed",
-            Err(Refusal::Invalid) => "invalid",
+            Err(Refusal::Invalid(_) | Refusal::TooSoon) => "invalid",
             Err(Refusal::Cut) => "cut",
             Err(Refusal::Silence) => "silence",
         };
@@ -253,11 +303,11 @@ impl World {
             .map_or((None, None), |session| (Some(session.shard), Some(session.shards)));
         self.log.append(
             "resume",
-            json!({"session": id, "shard": shard, "shards": shards, "seq": data["seq"], "conn": link.conn, "outcome": word}),
+            json!({"session": id, "shard": shard, "shards": shards, "after": data["seq"], "conn": link.conn, "outcome": word}),
         );
         outcome?;
         let Some(session) = self.sessions.get_mut(&id) else {
-            return Err(Refusal::Invalid);
+            return Err(Refusal::Invalid(false));
         };
         // The newest socket wins; the older one is closed.
         if let Some(old) = session.link.replace(link.clone()) {
@@ -277,20 +327,23 @@ impl World {
             return Err(Refusal::Close(4004, "Authentication failed."));
         }
         let Some(session) = self.sessions.get(id) else {
-            return Err(Refusal::Invalid);
+            return Err(Refusal::Invalid(false));
         };
-        if let Some(refusal) = self.faults.on_login(session.shard) {
+        if let Some(refusal) = self.faults.on_login(session.shard, true) {
             return Err(refusal);
         }
-        if self.faults.refuses_resume(session.shard) {
-            return Err(Refusal::Invalid);
+        if let Some(resumable) = self.faults.refuses_resume(session.shard) {
+            return Err(Refusal::Invalid(resumable));
+        }
+        if session.link.is_some() && self.faults.keeps_oldest(session.shard) {
+            return Err(Refusal::Invalid(false));
         }
         let Some(seq) = data["seq"].as_u64().filter(|seq| *seq <= session.seq) else {
             return Err(Refusal::Close(4007, "Invalid seq."));
         };
         let oldest = session.ring.front().map_or(session.seq + 1, |(seq, _)| *seq);
         if seq + 1 < oldest {
-            return Err(Refusal::Invalid);
+            return Err(Refusal::Invalid(false));
         }
         Ok(())
     }

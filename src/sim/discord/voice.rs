@@ -1,9 +1,9 @@
 //! Voice: who is in which channel, what op 4 does, and what an admin or a region change does to the bot.
 
-use rand::Rng as _;
 use serde_json::{Value, json};
 
-use super::ids::id_of;
+use super::ids::{id_of, word};
+use super::later::Put;
 use super::world::{Kind, VoiceState, World};
 use super::{payload, permission};
 use crate::sim::voice::Minted;
@@ -14,12 +14,13 @@ impl World {
         self.counters.voice_state_update += 1;
         let Some(guild) = id_of(&data["guild_id"]) else { return };
         let channel = id_of(&data["channel_id"]);
-        let shard = self.sessions.get(session).map(|session| session.shard);
+        let of = self.sessions.get(session);
+        let (shard, shards) = (of.map(|session| session.shard), of.map(|session| session.shards));
         self.log.append(
             "voice_request",
             json!({
                 "guild": guild.to_string(), "channel": channel.map(|id| id.to_string()), "session": session,
-                "shard": shard, "conn": conn,
+                "shard": shard, "shards": shards, "conn": conn,
             }),
         );
         let covers = self.sessions.get(session).is_some_and(|session| session.covers(guild));
@@ -75,13 +76,41 @@ impl World {
             let code = if same_channel { 4006 } else { 4014 };
             self.mint(guild, code);
         }
-        let order = self.faults.voice_order(guild).map(str::to_owned);
-        self.tell_joined(guild, session, order.as_deref().unwrap_or_default());
         self.count_people(guild);
+        let parts = before.is_some() && !same_channel;
+        match self.telling_waits(guild).filter(|_| parts) {
+            Some(at_ms) => {
+                let session = session.to_owned();
+                self.later.put(at_ms, Put::Joined { guild, session });
+            }
+            None => self.tell_joined(guild, session),
+        }
+    }
+
+    /// Until when a fault holds back what the gateway tells of a voice connection that ended.
+    fn telling_waits(&self, guild: u64) -> Option<u64> {
+        let parting = self.faults.parting(guild);
+        (parting.close_first && parting.ms > 0).then(|| self.now() + parting.ms)
+    }
+
+    /// Ends the bot's voice connection, before or after the gateway tells of it.
+    fn part(&mut self, guild: u64, code: u16, forget: bool) {
+        let parting = self.faults.parting(guild);
+        let code = parting.code.unwrap_or(code);
+        if parting.close_first {
+            self.switchboard.close(guild, code, forget);
+            return;
+        }
+        let links = self.switchboard.links(guild);
+        if forget {
+            self.switchboard.forget(guild);
+        }
+        self.later.put(self.now() + parting.ms, Put::Close { links, code });
     }
 
     /// The two events that answer op 4: state, then server, unless a fault wants it otherwise.
-    fn tell_joined(&mut self, guild: u64, session: &str, order: &str) {
+    pub(crate) fn tell_joined(&mut self, guild: u64, session: &str) {
+        let order = self.faults.voice_order(guild).unwrap_or_default().to_owned();
         if order == "server_first" {
             self.tell_voice_server(guild);
         }
@@ -99,25 +128,31 @@ impl World {
     /// New credentials for the bot's connection; the old one is closed with `code`.
     fn mint(&mut self, guild: u64, code: u16) {
         let bot = self.bot;
-        let Some(state) = self.guilds.get(&guild).and_then(|guild| guild.voice.get(&bot)).cloned() else {
+        let Some(known) = self.guilds.get_mut(&guild) else {
             return;
         };
+        let Some(state) = known.voice.get(&bot).cloned() else {
+            return;
+        };
+        known.minted += 1;
+        let mut token = word(self.settings.seed, "voice", guild ^ known.minted);
+        token.truncate(16);
         let endpoint = match &self.settings.voice_endpoint {
             Some(endpoint) => endpoint.clone(),
             None => format!("voice-{}.sim:443", 1 + guild_number(guild) % 8),
         };
         let minted = Minted {
-            token: format!("{:016x}", self.rng.random::<u64>()),
+            token,
             endpoint,
             session_id: state.session,
             channel: state.channel,
         };
-        self.switchboard.close(guild, code, true);
+        self.part(guild, code, true);
         self.switchboard.mint(guild, minted);
     }
 
     /// `VOICE_SERVER_UPDATE`, to the session that holds the connection and to no other.
-    fn tell_voice_server(&mut self, guild: u64) {
+    pub(crate) fn tell_voice_server(&mut self, guild: u64) {
         let Some(minted) = self.switchboard.minted(guild) else {
             return;
         };
@@ -149,13 +184,24 @@ impl World {
 
     /// The bot leaves voice: by itself, kicked, or because its session ended.
     pub(crate) fn remove_bot_voice(&mut self, guild: u64) {
+        self.bot_leaves(guild, 4014);
+    }
+
+    /// The bot leaves voice, and its connection is closed with `code`.
+    pub(crate) fn bot_leaves(&mut self, guild: u64, code: u16) {
         let bot = self.bot;
         let Some(state) = self.guilds.get_mut(&guild).and_then(|guild| guild.voice.remove(&bot)) else {
             return;
         };
-        self.switchboard.close(guild, 4014, true);
-        self.tell_voice_state(guild, bot, &state.session);
+        self.part(guild, code, true);
         self.count_people(guild);
+        match self.telling_waits(guild) {
+            Some(at_ms) => {
+                let session = state.session;
+                self.later.put(at_ms, Put::Left { guild, session });
+            }
+            None => self.tell_voice_state(guild, bot, &state.session),
+        }
     }
 
     /// An admin moves the bot, or kicks it. `false` when it is in no voice channel.
@@ -176,7 +222,7 @@ impl World {
     /// A person joins, moves or leaves.
     pub(crate) fn move_person(&mut self, guild: u64, user: u64, channel: Option<u64>) {
         let stage = channel.is_some_and(|id| self.channel(id).is_some_and(|(_, place)| place.kind == Kind::Stage));
-        let fresh = self.word();
+        let fresh = word(self.settings.seed, "person", user);
         let Some(known) = self.guilds.get_mut(&guild) else {
             return;
         };
@@ -212,11 +258,13 @@ impl World {
     /// The voice server of a guild goes away and comes back elsewhere: first without an endpoint, then with one.
     pub(crate) fn tell_endpoint(&mut self, guild: u64) {
         if self.faults.hides_endpoint(guild) {
-            self.switchboard.close(guild, 4014, false);
-            self.tell_voice_server(guild);
+            self.part(guild, 4014, false);
         } else {
             self.mint(guild, 4014);
-            self.tell_voice_server(guild);
+        }
+        match self.telling_waits(guild) {
+            Some(at_ms) => self.later.put(at_ms, Put::Server { guild }),
+            None => self.tell_voice_server(guild),
         }
     }
 

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::fault::Faults;
 use super::ids::Ids;
 use super::interaction::Interaction;
+use super::later::{Flood, Later};
 use super::limits::Limits;
 use super::message::Message;
 use super::session::Session;
@@ -43,7 +44,6 @@ pub(crate) struct World {
     pub(crate) audio: Audio,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) ids: Ids,
-    pub(crate) rng: SmallRng,
     pub(crate) token: String,
     /// The bot's user, which is also its application.
     pub(crate) bot: u64,
@@ -65,6 +65,10 @@ pub(crate) struct World {
     /// All interactions, with the moment at which they are forgotten.
     pub(crate) remembered: VecDeque<(u64, u64)>,
     pub(crate) faults: Faults,
+    pub(crate) later: Later,
+    pub(crate) flood: Flood,
+    /// How many sessions were opened.
+    pub(crate) logins: u64,
     pub(crate) counters: Counters,
 }
 
@@ -94,6 +98,8 @@ pub(crate) struct Guild {
     pub(crate) bot_roles: Vec<u64>,
     /// Who is in which voice channel, the bot too.
     pub(crate) voice: BTreeMap<u64, VoiceState>,
+    /// How many voice credentials the bot was given here.
+    pub(crate) minted: u64,
     /// An outage: the bot is told that the guild is not there.
     pub(crate) unavailable: bool,
 }
@@ -174,6 +180,9 @@ pub(crate) struct Size {
     pub(crate) voice: usize,
 }
 
+/// Discord's voice close code for a call whose channel is gone.
+const CALL_ENDED: u16 = 4022;
+
 /// Given names of people.
 const NAMES: [&str; 12] = [
     "Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Jun", "Kim", "Leo",
@@ -200,7 +209,6 @@ impl World {
             audio,
             nodes,
             ids,
-            rng,
             token,
             bot,
             guilds: BTreeMap::new(),
@@ -215,17 +223,15 @@ impl World {
             open: VecDeque::new(),
             remembered: VecDeque::new(),
             faults: Faults::default(),
+            later: Later::default(),
+            flood: Flood::default(),
+            logins: 0,
             counters: Counters::default(),
         }
     }
 
     pub(crate) fn now(&self) -> u64 {
         self.clock.now_ms()
-    }
-
-    /// A random word of hexadecimal digits.
-    pub(crate) fn word(&mut self) -> String {
-        format!("{:016x}{:016x}", self.rng.random::<u64>(), self.rng.random::<u64>())
     }
 
     /// The shard of a guild, as the newest session counts.
@@ -246,6 +252,7 @@ impl World {
             members: BTreeMap::new(),
             bot_roles: Vec::new(),
             voice: BTreeMap::new(),
+            minted: 0,
             unavailable: false,
         };
         self.furnish(&mut guild);
@@ -279,9 +286,40 @@ impl World {
             json!({"guild": id.to_string(), "shard": self.shard_of(id)}),
         );
         self.guilds.insert(id, guild);
-        let told = payload::guild_create(self, id);
-        self.dispatch(id, "GUILD_CREATE", &told);
+        if self.is_told(id) {
+            let told = payload::guild_create(self, id);
+            self.dispatch(id, "GUILD_CREATE", &told);
+        }
         id
+    }
+
+    /// A channel is deleted: whoever is in it leaves voice, and the bot is told.
+    pub(crate) fn delete_channel(&mut self, channel: u64) -> bool {
+        let Some((guild, gone)) = self.channel(channel) else {
+            return false;
+        };
+        let (guild, told) = (guild.id, payload::channel(gone, Some(guild.id)));
+        let inside = |(user, state): (&u64, &VoiceState)| (state.channel == channel).then_some(*user);
+        let leaving: Vec<u64> = self.guilds[&guild].voice.iter().filter_map(inside).collect();
+        for user in leaving {
+            if user == self.bot {
+                self.audio.mark_moved(guild);
+                self.bot_leaves(guild, CALL_ENDED);
+            } else {
+                self.move_person(guild, user, None);
+            }
+        }
+        if let Some(known) = self.guilds.get_mut(&guild) {
+            known.channels.remove(&channel);
+        }
+        self.channels.remove(&channel);
+        for message in self.in_channel.remove(&channel).unwrap_or_default() {
+            self.messages.remove(&message);
+        }
+        let fields = json!({"guild": guild.to_string(), "channel": channel.to_string()});
+        self.log.append("channel_deleted", fields);
+        self.dispatch(guild, "CHANNEL_DELETE", &told);
+        true
     }
 
     /// The roles that every guild has.
@@ -349,7 +387,9 @@ impl World {
         let now = self.now();
         self.expire_interactions(now);
         self.expire_sessions(now);
-        self.end_faults(now);
+        self.bring_faults_on(now);
+        self.catch_up(now);
+        self.flood(now);
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::life::Out;
 use super::node::Node;
+use super::outbox::Out;
 
 /// Lasting misbehaviour of a node. It outlives the node's death.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,13 @@ pub(super) struct Switches {
     pub(super) echo_close: bool,
     /// F28: `stats` before `ready`.
     pub(super) stats_first: bool,
+    /// N4: the header `Session-Resumed` says the opposite.
+    pub(super) wrong_header: bool,
+    /// F16: how many events still never reach their client, and of which type.
+    pub(super) lose_event: u32,
+    pub(super) lost_type: Option<String>,
+    /// F27: how many events still come after the next message.
+    pub(super) reorder: u32,
 }
 
 /// How a fault is undone.
@@ -59,19 +66,28 @@ impl fmt::Debug for FaultEnd {
 }
 
 /// Kinds that turn a switch.
-const SWITCHED: [&str; 9] = [
+const SWITCHED: [&str; 12] = [
     "swallow_voice",
     "refuse_voice",
     "half_open",
     "hang_rest",
     "fail_rest",
     "mute_socket",
+    "lose_event",
     "lose_resume",
+    "reorder",
     "stats_first",
     "echo_close",
+    "wrong_header",
 ];
 /// Kinds that happen.
-const HAPPENING: [&str; 4] = ["kill_node", "restart_node", "drop_node_socket", "malformed"];
+const HAPPENING: [&str; 5] = [
+    "kill_node",
+    "restart_node",
+    "drop_node_socket",
+    "expire_resume",
+    "malformed",
+];
 
 /// Every kind that is a node's.
 pub fn fault_kinds() -> impl Iterator<Item = &'static str> {
@@ -103,6 +119,12 @@ pub(super) fn begin(
         }
         "malformed" => {
             malformed(node);
+            Ok(FaultEnd::nothing())
+        }
+        "expire_resume" => {
+            if let Some(life) = node.life() {
+                life.expire_paused();
+            }
             Ok(FaultEnd::nothing())
         }
         _ => switch(node, kind, options),
@@ -159,6 +181,9 @@ fn switch(node: &Arc<Node>, kind: &str, options: &Value) -> Result<FaultEnd, Str
         "mute_socket" => |switches, on| switches.mute_socket = on,
         "echo_close" => |switches, on| switches.echo_close = on,
         "stats_first" => |switches, on| switches.stats_first = on,
+        "wrong_header" => |switches, on| switches.wrong_header = on,
+        "lose_event" => |switches, on| switches.lose_event = u32::from(on),
+        "reorder" => |switches, on| switches.reorder = u32::from(on),
         "lose_resume" => |switches, on| switches.lose_resume = u32::from(on),
         _ => |switches, on| switches.fail_rest = on.then_some(500),
     };
@@ -179,8 +204,15 @@ fn switch(node: &Arc<Node>, kind: &str, options: &Value) -> Result<FaultEnd, Str
         if kind == "fail_rest" {
             switches.fail_rest = Some(status.unwrap_or(500));
         }
-        if let ("lose_resume", Some(times)) = (kind, times) {
-            switches.lose_resume = u32::try_from(times).unwrap_or(u32::MAX);
+        let times = times.map(|times| u32::try_from(times).unwrap_or(u32::MAX));
+        match (kind, times) {
+            ("lose_resume", Some(times)) => switches.lose_resume = times,
+            ("lose_event", Some(times)) => switches.lose_event = times,
+            ("reorder", Some(times)) => switches.reorder = times,
+            _ => {}
+        }
+        if kind == "lose_event" {
+            switches.lost_type = options["type"].as_str().map(str::to_owned);
         }
     });
     let node = Arc::clone(node);

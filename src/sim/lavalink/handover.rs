@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rand::Rng as _;
 use serde_json::json;
 
-use super::life::{Due, Life, Outbox, Session, State, say};
+use super::life::{Due, Life, Session, State, say};
+use super::outbox::Outbox;
 use super::session::{self, Input, Phase};
 
 impl Life {
@@ -113,6 +114,7 @@ impl Life {
             players: BTreeMap::new(),
             out: Some(out),
             held: Vec::new(),
+            late: None,
             opened_ms: now,
         };
         state.sessions.insert(Arc::clone(&id), session);
@@ -143,6 +145,25 @@ impl Life {
             until_ms: self.now() + timeout * 1000,
         };
         self.step(&mut state, session, closed);
+    }
+}
+
+impl Life {
+    /// Every session that waits to be resumed ends as if its time were up.
+    pub(super) fn expire_paused(&self) {
+        let mut state = self.state();
+        let paused = |(id, entry): (&Arc<str>, &Session)| {
+            let waits = matches!(entry.phase, Phase::Paused { .. });
+            waits.then(|| Arc::clone(id))
+        };
+        let waiting: Vec<Arc<str>> = state.sessions.iter().filter_map(paused).collect();
+        for session in waiting {
+            if let Some(entry) = state.sessions.get_mut(&session) {
+                entry.phase = Phase::Paused { until_ms: Some(0) };
+            }
+            let now_ms = self.now();
+            self.step(&mut state, &session, Input::Tick { now_ms });
+        }
     }
 }
 

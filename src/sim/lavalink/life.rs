@@ -1,7 +1,7 @@
 //! One run of a node, from its start to its death: sessions, players, and what is due when. All of it is memory.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::SeedableRng as _;
@@ -12,23 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::outbox::{Out, Outbox};
 use super::player::{Effect, Player, Wake};
 use super::session::{Input, Phase};
+use crate::sim::audio::{Content, End};
 use crate::sim::voice::Closed;
-
-/// What a socket's task is told.
-#[derive(Clone, Debug)]
-pub(super) enum Out {
-    /// A message.
-    Text(String),
-    /// Close with a code.
-    Close(u16),
-    /// Drop the connection without a word.
-    Drop,
-}
-
-/// The way to a socket's task.
-pub(super) type Outbox = mpsc::UnboundedSender<Out>;
 
 /// A session.
 #[derive(Debug)]
@@ -40,6 +28,8 @@ pub(super) struct Session {
     pub(super) players: BTreeMap<u64, Player>,
     pub(super) out: Option<Outbox>,
     pub(super) held: Vec<String>,
+    /// An event that a fault lets come after the next message.
+    pub(super) late: Option<String>,
     pub(super) opened_ms: u64,
 }
 
@@ -56,7 +46,9 @@ pub(super) enum Due {
 pub(super) struct State {
     pub(super) sessions: BTreeMap<Arc<str>, Session>,
     /// Which player a voice connection belongs to.
-    links: HashMap<u64, (Arc<str>, u64)>,
+    pub(super) links: HashMap<u64, (Arc<str>, u64)>,
+    /// Voice connections that nobody hears.
+    pub(super) unheard: HashSet<u64>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
     dues: u64,
     /// How many changes of players there were.
@@ -89,6 +81,7 @@ impl Life {
             state: Mutex::new(State {
                 sessions: BTreeMap::new(),
                 links: HashMap::new(),
+                unheard: HashSet::new(),
                 due: BinaryHeap::new(),
                 dues: 0,
                 changes: 0,
@@ -246,14 +239,44 @@ impl Life {
                     at_ms,
                     end,
                     content,
-                } => self.shared.audio.carries(guild, link, &self.name, at_ms, end, content),
+                } => self.carries(state, session, guild, (link, at_ms, end), content),
                 Effect::HangUp { link, at_ms } => {
+                    self.carries(state, session, guild, (link, at_ms, End::Stopped), None);
                     state.links.remove(&link);
                     self.shared.switchboard.disconnect(link);
-                    self.shared.audio.link_closed(guild, link, at_ms);
+                    if !state.unheard.remove(&link) {
+                        self.shared.audio.link_closed(guild, link, at_ms);
+                    }
                 }
             }
         }
+    }
+
+    /// What a connection carries from a moment on, for the ear and for the log.
+    fn carries(
+        &self,
+        state: &State,
+        session: &str,
+        guild: u64,
+        (link, at_ms, end): (u64, u64, End),
+        content: Option<Content>,
+    ) {
+        if state.unheard.contains(&link) {
+            return;
+        }
+        let mut told = json!({
+            "guild": guild.to_string(), "node": self.name, "session": session, "link": link, "from_ms": at_ms,
+            "end": end.word(), "track": null,
+        });
+        if let Some(content) = &content {
+            told["track"] = content.track.as_str().into();
+            told["title"] = content.title.as_str().into();
+            told["position_ms"] = content.position_ms.into();
+            told["speed"] = content.speed.into();
+            told["volume"] = content.volume.into();
+        }
+        self.shared.log.append("audio", told);
+        self.shared.audio.carries(guild, link, &self.name, at_ms, end, content);
     }
 
     fn event(&self, state: &mut State, session: &Arc<str>, guild: u64, mut event: Value) {
@@ -276,8 +299,18 @@ impl Life {
         if let Some(track) = event["track"]["info"].get("identifier") {
             fields["track"] = track.clone();
         }
+        let lost = self.shared.loses_event(event["type"].as_str().unwrap_or_default());
+        if lost {
+            fields["lost"] = true.into();
+        }
         self.shared.log.append(kind, fields);
-        say(state, session, event.to_string());
+        if lost {
+            return;
+        }
+        match state.sessions.get_mut(session) {
+            Some(entry) if self.shared.delays_event() => entry.late = Some(event.to_string()),
+            _ => say(state, session, event.to_string()),
+        }
     }
 
     pub(super) fn update(&self, state: &mut State, session: &Arc<str>, guild: u64, connected: Option<bool>) {
@@ -309,27 +342,6 @@ impl Life {
             player.destroy(now, abrupt, &mut fx);
         }
         self.apply(state, session, guild, fx);
-    }
-
-    /// A voice connection of a player was made by Discord's hand; `refused` ones are reported by Discord itself.
-    pub(super) fn own_link(state: &mut State, session: &Arc<str>, guild: u64, link: u64) {
-        state.links.insert(link, (Arc::clone(session), guild));
-    }
-
-    fn link_closed(&self, gone: Closed) {
-        let mut state = self.state();
-        let Some((session, guild)) = state.links.remove(&gone.link) else {
-            return;
-        };
-        let known = state
-            .sessions
-            .get(&session)
-            .is_some_and(|entry| entry.players.contains_key(&guild));
-        if known {
-            self.change(&mut state, &session, guild, |player, now, fx| {
-                player.disconnected(now, gone.code, fx);
-            });
-        }
     }
 
     /// Everything dies at once: no frame, no event, no close.
@@ -364,7 +376,7 @@ impl Life {
     pub(super) fn tell_sockets(&self, out: &Out) {
         for session in self.state().sessions.values() {
             if let Some(socket) = &session.out {
-                drop(socket.send(out.clone()));
+                socket.send(out.clone());
             }
         }
     }
@@ -394,11 +406,11 @@ pub(super) fn say(state: &mut State, session: &Arc<str>, message: String) {
     let Some(entry) = state.sessions.get_mut(session) else {
         return;
     };
-    match (&entry.phase, &entry.out) {
-        (Phase::Open { .. }, Some(out)) => {
-            drop(out.send(Out::Text(message)));
+    for message in [Some(message), entry.late.take()].into_iter().flatten() {
+        match (&entry.phase, &entry.out) {
+            (Phase::Open { .. }, Some(out)) => out.send(Out::Text(message)),
+            (Phase::Paused { .. }, _) => entry.held.push(message),
+            (Phase::Open { .. } | Phase::Gone, _) => {}
         }
-        (Phase::Paused { .. }, _) => entry.held.push(message),
-        (Phase::Open { .. } | Phase::Gone, _) => {}
     }
 }

@@ -7,10 +7,12 @@ pub(crate) mod hostile;
 mod life;
 mod listen;
 mod node;
+mod outbox;
 mod patch;
 mod player;
 mod players;
 mod playhead;
+mod redial;
 mod rest;
 mod session;
 mod socket;
@@ -125,12 +127,31 @@ impl Shared {
 
     /// Whether this resume is one that the node loses.
     fn loses_resume(&self) -> bool {
-        let mut lost = false;
-        self.switches.send_modify(|switches| {
-            lost = switches.lose_resume > 0;
-            switches.lose_resume = switches.lose_resume.saturating_sub(1);
-        });
-        lost
+        self.used_up(|switches| Some(&mut switches.lose_resume))
+    }
+
+    /// Whether this event is one that never reaches its client.
+    fn loses_event(&self, kind: &str) -> bool {
+        self.used_up(|switches| {
+            let meant = switches.lost_type.as_deref().is_none_or(|wanted| wanted == kind);
+            meant.then_some(&mut switches.lose_event)
+        })
+    }
+
+    /// Whether this event comes after the next message.
+    fn delays_event(&self) -> bool {
+        self.used_up(|switches| Some(&mut switches.reorder))
+    }
+
+    /// Counts one of a number down; whether there was one.
+    fn used_up(&self, of: impl Fn(&mut Switches) -> Option<&mut u32>) -> bool {
+        self.switches.send_if_modified(|switches| {
+            let Some(left) = of(switches).filter(|left| **left > 0) else {
+                return false;
+            };
+            *left -= 1;
+            true
+        })
     }
 }
 

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::life::{Life, Out};
+use super::life::Life;
 use super::listen::{self, Mortal};
+use super::outbox::Out;
 use super::session::Phase;
 use super::{NodeReady, Shared, rest};
 

@@ -14,6 +14,7 @@ use super::patch::Voice;
 use super::playhead::{END_LEAD_MS, LEAD_MS, Playhead};
 use super::track::{Format, Track};
 use crate::sim::audio::{Content, End};
+use crate::sim::voice::Minted;
 
 /// What a node keeps ready of a track.
 const BUFFER_MS: u64 = 5_000;
@@ -463,9 +464,33 @@ impl Player {
         fx.push(Effect::Update);
     }
 
-    /// Discord closed the connection: frames go on, to nobody.
-    pub(super) fn disconnected(&mut self, now: u64, code: u16, fx: &mut Vec<Effect>) {
-        if let Link::Open { id, .. } = self.link {
+    /// The credentials of its connection, as Discord reads them.
+    pub(super) fn offered(&self) -> Option<Minted> {
+        let voice = self.voice.as_ref()?;
+        Some(Minted {
+            token: voice.token.clone(),
+            endpoint: voice.endpoint.clone(),
+            session_id: voice.session_id.clone(),
+            channel: voice.channel_id.parse().ok()?,
+        })
+    }
+
+    /// A connection that was refused at first was let in after all.
+    pub(super) fn reconnected(&mut self, now: u64, link: u64, fx: &mut Vec<Effect>) {
+        self.reshape(now, End::Stopped, fx, |player| {
+            player.link = Link::Open {
+                id: link,
+                since_ms: now,
+            };
+        });
+        fx.push(Effect::Update);
+    }
+
+    /// Discord closed a connection: frames go on, to nobody. Of one that was replaced meanwhile only the event remains.
+    pub(super) fn disconnected(&mut self, now: u64, link: u64, code: u16, fx: &mut Vec<Effect>) {
+        if let Link::Open { id, .. } = self.link
+            && id == link
+        {
             self.reshape(now, End::Stopped, fx, |player| {
                 player.link = Link::Dead { polled: true }
             });

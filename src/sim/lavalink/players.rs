@@ -18,7 +18,7 @@ use super::player::Start;
 use super::rest::answer;
 use super::session::Phase;
 use super::track::Track;
-use crate::sim::voice::Minted;
+use crate::sim::voice::{Answer, Minted};
 
 /// `GET …/players`
 pub(super) async fn list(State(life): State<Arc<Life>>, Path(session): Path<String>, uri: Uri) -> Response {
@@ -206,12 +206,9 @@ async fn connect(life: &Life, session: &Arc<str>, guild: u64, voice: Voice) -> R
     if !state.sessions.contains_key(session) {
         return Err(no_session());
     }
-    let link = life.shared.switchboard.connect(guild, &offered, life.closed.clone());
-    let accepted = life.shared.switchboard.is_open(link);
-    if accepted {
-        life.shared.audio.link_opened(guild, link);
-    }
-    Life::own_link(&mut state, session, guild, link);
+    let (link, answer) = life.shared.switchboard.connect(guild, &offered, life.closed.clone());
+    let accepted = !matches!(answer, Answer::Refused(_));
+    life.own_link(&mut state, session, guild, link, answer);
     life.change(&mut state, session, guild, |player, now, fx| {
         player.connect(now, voice, link, accepted, fx);
     });

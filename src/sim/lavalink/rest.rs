@@ -88,6 +88,7 @@ fn route(path: &str) -> Option<Route<'_>> {
 /// Before and after every request: password, faults, a worker, the log, the version header.
 async fn watch(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let began_ms = guard.life.now();
     let client = ["client-name", "user-agent"]
         .iter()
         .find_map(|name| request.headers().get(*name))
@@ -108,6 +109,7 @@ async fn watch(State(guard): State<Guard>, request: Request, next: Next) -> Resp
                     json!({
                         "node": guard.life.name, "session": known.session, "guild": known.guild, "client": client,
                         "route": format!("{method} {}", known.template), "status": response.status().as_u16(),
+                        "began_ms": began_ms,
                     }),
                 );
             }

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 
-use super::life::{Life, Out};
+use super::life::Life;
+use super::outbox::{Out, Outbox};
 
 /// The handshake. That it cancels the timer of the session it names, even where no socket follows, is Lavalink's own doing.
 pub(super) async fn upgrade(
@@ -29,6 +30,7 @@ pub(super) async fn upgrade(
     }
     let wanted = header("Session-Id");
     let disarmed = wanted.as_deref().is_some_and(|id| life.knock(id));
+    let lies = life.shared.switches.borrow().wrong_header;
     let client = header("Client-Name").unwrap_or_default();
     let mut response = match upgrade {
         Ok(upgrade) => {
@@ -44,25 +46,23 @@ pub(super) async fn upgrade(
         }
         Err(refused) => refused.into_response(),
     };
-    let resumed = HeaderValue::from_static(if disarmed { "true" } else { "false" });
+    let resumed = HeaderValue::from_static(if disarmed == lies { "false" } else { "true" });
     response.headers_mut().insert("Session-Resumed", resumed);
     response
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a simulated node must never block on a slow client"
-)]
 async fn live(mut socket: WebSocket, life: &Life, wanted: Option<&str>, client: &str) {
-    let (out, mut said) = mpsc::unbounded_channel();
+    let (out, mut said, full) = Outbox::new();
     let (session, number) = life.connect(wanted, client, out);
     let mut mute = false;
     loop {
         tokio::select! {
             () = life.killed.cancelled() => return,
+            () = full.cancelled() => break,
             message = said.recv(), if !mute => match message {
                 Some(Out::Text(text)) => {
-                    if socket.send(Message::Text(text.into())).await.is_err() {
+                    let sent = full.run_until_cancelled(socket.send(Message::Text(text.into()))).await;
+                    if !matches!(sent, Some(Ok(()))) {
                         break;
                     }
                 }
@@ -89,7 +89,7 @@ async fn live(mut socket: WebSocket, life: &Life, wanted: Option<&str>, client: 
 
 /// While the network hides the end of connections, the session believes in its socket and talks to nobody. False if the node
 /// died meanwhile.
-async fn unnoticed(life: &Life, said: &mut mpsc::UnboundedReceiver<Out>) -> bool {
+async fn unnoticed(life: &Life, said: &mut mpsc::Receiver<Out>) -> bool {
     let mut switches = life.shared.switches.subscribe();
     loop {
         tokio::select! {

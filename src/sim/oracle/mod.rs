@@ -2,16 +2,39 @@
 //!
 //! Each rule is a small reader of its own. A rule's time is that of the events.
 
+mod answers;
 mod closed_for_good;
+mod hearing;
 mod login;
-mod ownership;
+mod position_backwards;
+mod reach;
+mod silent_panel;
+mod two_drivers;
 mod two_players;
 mod unanswered;
+
+use std::io::{self, BufRead};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::log::Event;
+
+/// The names of all rules.
+pub const RULES: [&str; 12] = [
+    "answered_twice",
+    "closed_for_good",
+    "identify_budget",
+    "identify_window",
+    "needless_registration",
+    "position_backwards",
+    "rest_limit",
+    "send_limit",
+    "silent_panel",
+    "two_drivers",
+    "two_players",
+    "unanswered",
+];
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,9 +77,11 @@ impl Default for Oracle {
                 Box::<login::SendLimit>::default(),
                 Box::<login::RestLimit>::default(),
                 Box::<closed_for_good::ClosedForGood>::default(),
-                Box::<ownership::TwoDrivers>::default(),
-                Box::<ownership::AnsweredTwice>::default(),
-                Box::<ownership::NeedlessRegistration>::default(),
+                Box::<two_drivers::TwoDrivers>::default(),
+                Box::<answers::AnsweredTwice>::default(),
+                Box::<answers::NeedlessRegistration>::default(),
+                Box::<position_backwards::PositionBackwards>::default(),
+                Box::<silent_panel::SilentPanel>::default(),
             ],
             found: Vec::new(),
         }
@@ -96,6 +121,27 @@ pub fn check(events: &[Event], now_ms: u64) -> Vec<Violation> {
     oracle.found
 }
 
+/// Judges a log alone: JSON lines as `GET /log` gives them, up to the moment of the last one.
+///
+/// # Errors
+/// The log cannot be read, or a line is no JSON object; the number of that line is told.
+pub fn judge(log: impl BufRead) -> io::Result<Vec<Violation>> {
+    let mut oracle = Oracle::default();
+    let mut now_ms = 0;
+    for (number, line) in log.lines().enumerate() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let event: Event = serde_json::from_str(&line)
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {why}", number + 1)))?;
+        oracle.observe(&event);
+        now_ms = event.get("at_ms").and_then(Value::as_u64).unwrap_or(now_ms);
+    }
+    oracle.advance(now_ms);
+    Ok(oracle.found)
+}
+
 /// A field of an event as text, or empty.
 fn text<'a>(event: &'a Event, name: &str) -> &'a str {
     event.get(name).and_then(Value::as_str).unwrap_or_default()
@@ -113,6 +159,27 @@ fn guild(event: &Event) -> Option<String> {
         .as_str()
         .map(str::to_owned)
         .or_else(|| value.as_u64().map(|id| id.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_file_is_judged_alone() {
+        let log = concat!(
+            "{\"seq\":1,\"at_ms\":5,\"kind\":\"identify\",\"key\":0,\"remaining\":9}\n\n",
+            "{\"seq\":2,\"at_ms\":9,\"kind\":\"identify\",\"key\":0,\"remaining\":8}\n",
+        );
+        let found = judge(log.as_bytes()).unwrap();
+        assert_eq!(
+            found.iter().map(|one| one.rule).collect::<Vec<_>>(),
+            ["identify_window"]
+        );
+        assert!(judge(&b""[..]).unwrap().is_empty());
+        let broken = judge(&b"{}\n[]\n"[..]).unwrap_err().to_string();
+        assert!(broken.starts_with("line 2"), "{broken}");
+    }
 }
 
 #[cfg(test)]

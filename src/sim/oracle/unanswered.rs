@@ -1,9 +1,8 @@
 //! `unanswered`: an interaction that nobody acknowledged within 3 s although the bot could have.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use serde_json::Value;
-
+use super::reach::Reach;
 use super::{Event, Rule, Violation, guild, number, text};
 
 /// A RESUME helps an interaction that is younger than this.
@@ -11,13 +10,8 @@ const YOUNG_MS: u64 = 2_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
-    /// Sessions with a socket, by shard, and the socket.
-    attached: HashMap<u64, HashMap<String, u64>>,
+    reach: Reach,
     open: HashMap<String, Open>,
-    /// REST faults that last.
-    rest_faults: HashSet<String>,
-    /// Notes that last, and the shards that they excuse.
-    excuses: HashMap<String, Vec<u64>>,
 }
 
 #[derive(Debug)]
@@ -30,81 +24,34 @@ struct Open {
 }
 
 impl Unanswered {
-    fn connected(&self, shard: u64) -> bool {
-        self.attached.get(&shard).is_some_and(|sessions| !sessions.is_empty())
-    }
-
-    fn attach(&mut self, at_ms: u64, event: &Event, resumed: bool) {
-        let (Some(shard), Some(conn)) = (number(event, "shard"), number(event, "conn")) else {
-            return;
-        };
-        let sessions = self.attached.entry(shard).or_default();
-        sessions.insert(text(event, "session").to_owned(), conn);
-        for open in self.open.values_mut().filter(|open| open.shard == shard) {
-            if resumed && at_ms < open.issued_ms + YOUNG_MS {
+    /// What the newest event means for the interactions that wait.
+    fn judge(&mut self, at_ms: u64, resumed: Option<u64>) {
+        for open in self.open.values_mut() {
+            open.excused |= self.reach.rest_is_hurt() || self.reach.excuses(open.shard);
+            if !self.reach.connected(open.shard) {
+                open.reachable = false;
+            } else if resumed == Some(open.shard) && at_ms < open.issued_ms + YOUNG_MS {
                 open.reachable = true;
             }
-        }
-    }
-
-    fn detach(&mut self, event: &Event) {
-        let Some(shard) = number(event, "shard") else { return };
-        let sessions = self.attached.entry(shard).or_default();
-        let session = text(event, "session");
-        let conn = number(event, "conn");
-        // A socket that was replaced by a newer one takes nothing along.
-        if conn.is_some() && sessions.get(session).copied() != conn {
-            return;
-        }
-        sessions.remove(session);
-        if sessions.is_empty() {
-            for open in self.open.values_mut().filter(|open| open.shard == shard) {
-                open.reachable = false;
-            }
-        }
-    }
-
-    fn fault(&mut self, event: &Event) {
-        let id = text(event, "fault").to_owned();
-        let Some(fields) = event.get("fields") else { return };
-        match text(event, "what") {
-            "delay_rest" | "refuse_rest" | "rate_limit" => {
-                self.rest_faults.insert(id);
-                for open in self.open.values_mut() {
-                    open.excused = true;
-                }
-            }
-            "note" => {
-                let shards = fields["excuse"].as_array().map_or(&[][..], Vec::as_slice);
-                let shards: Vec<u64> = shards.iter().filter_map(Value::as_u64).collect();
-                for open in self.open.values_mut().filter(|open| shards.contains(&open.shard)) {
-                    open.excused = true;
-                }
-                self.excuses.insert(id, shards);
-            }
-            _ => {}
         }
     }
 }
 
 impl Rule for Unanswered {
     fn observe(&mut self, at_ms: u64, kind: &str, event: &Event, found: &mut Vec<Violation>) {
+        if self.reach.observe(kind, event) {
+            let resumed = number(event, "shard").filter(|_| kind == "resume");
+            self.judge(at_ms, resumed);
+            return;
+        }
         match kind {
-            "session_opened" => self.attach(at_ms, event, false),
-            "resume" if text(event, "outcome") == "ok" => self.attach(at_ms, event, true),
-            "gateway_closed" | "session_ended" => self.detach(event),
-            "fault_begin" => self.fault(event),
-            "fault_end" => {
-                self.rest_faults.remove(text(event, "fault"));
-                self.excuses.remove(text(event, "fault"));
-            }
             "interaction_issued" => {
                 let shard = number(event, "shard").unwrap_or(0);
                 let open = Open {
                     shard,
                     issued_ms: at_ms,
-                    reachable: self.connected(shard),
-                    excused: !self.rest_faults.is_empty() || self.excuses.values().flatten().any(|each| *each == shard),
+                    reachable: self.reach.connected(shard),
+                    excused: self.reach.rest_is_hurt() || self.reach.excuses(shard),
                 };
                 self.open.insert(text(event, "interaction").to_owned(), open);
             }

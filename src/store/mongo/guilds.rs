@@ -5,20 +5,20 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use tokio::time::Instant;
 
-use super::link::{Kind, Link, is_duplicate, meaning};
+use super::link::{Kind, Link, Outcome, is_duplicate, meaning};
 use super::members::finals;
 use super::value::{count, from_bson, int, to_bson};
 use crate::model::ids::{Epoch, GuildId, MemberId};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists, SCHEMA};
-use crate::store::row::{StoredGuild, sort_by_end, unreadable, unwritable};
-use crate::store::{GuildRow, OPERATION_DEADLINE, Sealed, StoreError, schema};
+use crate::store::row::{StoredGuild, claimed, sort_by_end, sort_into, unreadable, unwritable};
+use crate::store::{GuildClaim, GuildRow, OPERATION_DEADLINE, SHARD_DEADLINE, Sealed, StoreError, schema};
 
 pub(super) const GUILDS: &str = "guilds";
-/// Guilds that change hands in one operation: far below the deadline at 3,000 documents a second.
-const TAKE: i64 = 500;
-/// Guilds that are read in one operation; a full queue may be half a megabyte.
-const PAGE: i64 = 100;
+/// Guilds that the server sends at a time; a full queue may be half a megabyte, and 16 MB is the most it sends.
+const PAGE: u32 = 1_000;
+/// Records that are rewritten between two looks.
+const LOWER_PAGE: i64 = 100;
 
 /// BSON's integers have a sign, snowflakes do not.
 pub(super) const fn key(id: GuildId) -> i64 {
@@ -47,6 +47,7 @@ fn stored(mut document: Document) -> Option<Result<StoredGuild, (GuildId, String
         active: document.get_bool("active").unwrap_or(false),
         ends_at_ms: int(&document, "ends_at_ms"),
         anchor,
+        quarantined: document.get_str("quarantined").ok().map(str::to_owned),
         head: document.remove("head").map_or(serde_json::Value::Null, from_bson),
         lists: document.remove("lists").map(from_bson),
     }))
@@ -89,71 +90,59 @@ pub(super) async fn seal(
     let from = takeable(link, previous, me).await?;
     let from = doc! { "shard": i64::from(shard), "owner": { "$in": from } };
     let take = doc! { "$set": { "owner": &me.0 }, "$inc": { "epoch": 1_i64 } };
-    in_batches(link, "sealing the guilds of a shard", &from, &take).await?;
+    of_a_shard(link, "sealing the guilds of a shard", from, take).await?;
+    let newer = doc! { "schema": { "$gt": i64::from(SCHEMA) } };
+    let filter = doc! {
+        "shard": i64::from(shard), "owner": &me.0, "$or": [{ "active": true }, newer],
+    };
+    let guilds = link.collection(GUILDS);
+    let read = async move {
+        guilds
+            .find(filter)
+            .batch_size(PAGE)
+            .await?
+            .try_collect::<Vec<_>>()
+            .await
+    };
+    let deadline = Instant::now() + SHARD_DEADLINE;
+    let rows = link.look(deadline, "reading the guilds of a shard", read).await?;
     let mut sealed = Sealed::default();
-    let mut after = Bson::MinKey;
-    loop {
-        let (guilds, filter) = (link.collection(GUILDS), sealed_page(shard, me, &after));
-        let read = async move {
-            let rows = guilds.find(filter).sort(doc! { "_id": 1 }).limit(PAGE).await?;
-            rows.try_collect::<Vec<_>>().await
-        };
-        let page = link.run("reading the guilds of a shard", Kind::Read, read).await?;
-        let full = i64::try_from(page.len()) == Ok(PAGE);
-        if let Some(last) = page.last().and_then(|document| document.get("_id")) {
-            after = last.clone();
-        }
-        for found in page.into_iter().filter_map(stored) {
-            let id = found.as_ref().map_or_else(|(id, _)| *id, |stored| stored.id);
-            match found.map_err(|(_, why)| why).and_then(StoredGuild::into_row) {
-                Ok(row) => sealed.active.push(row),
-                Err(why) => sealed.unreadable.push((id, why)),
-            }
-        }
-        if !full {
-            break;
+    for found in rows.into_iter().filter_map(stored) {
+        match found {
+            Ok(stored) => sort_into(&mut sealed, stored),
+            Err(unreadable) => sealed.unreadable.push(unreadable),
         }
     }
     sort_by_end(&mut sealed.active);
     Ok(sealed)
 }
 
-fn sealed_page(shard: u32, me: &MemberId, after: &Bson) -> Document {
-    let newer = doc! { "schema": { "$gt": i64::from(SCHEMA) } };
-    let mut filter = doc! {
-        "shard": i64::from(shard), "owner": &me.0, "$or": [{ "active": true }, newer],
-    };
-    if *after != Bson::MinKey {
-        filter.insert("_id", doc! { "$gt": after });
-    }
-    filter
-}
-
-/// Changes all that match, some hundred at a time; what changes must not match any more.
-async fn in_batches(link: &Link, what: &'static str, filter: &Document, update: &Document) -> Result<(), StoreError> {
-    loop {
-        let (guilds, wanted) = (link.collection(GUILDS), filter.clone());
-        let read = async move {
-            let rows = guilds.find(wanted).projection(doc! { "_id": 1 }).limit(TAKE).await?;
-            rows.try_collect::<Vec<_>>().await
-        };
-        let page = link.run(what, Kind::Read, read).await?;
-        if page.is_empty() {
-            return Ok(());
+/// Changes all that match in one operation. What changes must not match any more: so it may be tried again, and when
+/// nobody knows whether it happened, it did if nothing matches.
+async fn of_a_shard(link: &Link, what: &'static str, filter: Document, update: Document) -> Result<(), StoreError> {
+    let (guilds, wanted) = (link.collection(GUILDS), filter.clone());
+    let write = async move { guilds.update_many(wanted, update).await };
+    let deadline = Instant::now() + SHARD_DEADLINE;
+    match link.certain(deadline, what, write).await? {
+        Outcome::Known(_) => Ok(()),
+        Outcome::Unknown(unknown) => {
+            let look = || {
+                let (guilds, left) = (link.collection(GUILDS), filter.clone());
+                let read = async move {
+                    let left = guilds.find_one(left).projection(doc! { "_id": 1 }).await?;
+                    Ok(left.is_none().then_some(()))
+                };
+                link.look(deadline, what, read)
+            };
+            unknown.look(deadline, look).await
         }
-        let ids: Vec<_> = page.iter().filter_map(|row| row.get("_id").cloned()).collect();
-        let mut these = filter.clone();
-        these.insert("_id", doc! { "$in": ids });
-        let (guilds, update) = (link.collection(GUILDS), update.clone());
-        let write = async move { guilds.update_many(these, update).await };
-        link.run(what, Kind::Write, write).await?;
     }
 }
 
 pub(super) async fn release(link: &Link, shard: u32, me: &MemberId) -> Result<(), StoreError> {
     let filter = doc! { "shard": i64::from(shard), "owner": &me.0 };
     let update = doc! { "$set": { "owner": Bson::Null } };
-    in_batches(link, "releasing the guilds of a shard", &filter, &update).await
+    of_a_shard(link, "releasing the guilds of a shard", filter, update).await
 }
 
 pub(super) async fn claim(
@@ -163,18 +152,19 @@ pub(super) async fn claim(
     previous: Option<&MemberId>,
     me: &MemberId,
     write_schema: u32,
-) -> Result<Option<GuildRow>, StoreError> {
+) -> Result<GuildClaim, StoreError> {
     let what = "claiming a guild";
     let mut from = vec![Bson::Null, Bson::String(me.0.clone())];
     from.extend(previous.map(|member| Bson::String(member.0.clone())));
-    if let Some(taken) = take(link, what, id, shard, from, me, write_schema).await? {
-        return row(taken);
+    let mut taken = take(link, what, id, shard, from, me, write_schema).await?;
+    if taken.is_none() {
+        // Somebody else owns it: perhaps one that is dead already.
+        let from = takeable(link, previous, me).await?;
+        taken = take(link, what, id, shard, from, me, write_schema).await?;
     }
-    // Somebody else owns it: perhaps one that is dead already.
-    let from = takeable(link, previous, me).await?;
-    match take(link, what, id, shard, from, me, write_schema).await? {
-        Some(taken) => row(taken),
-        None => Ok(None),
+    match taken.and_then(stored) {
+        None => Ok(GuildClaim::Theirs),
+        Some(stored) => claimed(stored.map_err(|(id, why)| unreadable(id, why))?),
     }
 }
 
@@ -223,6 +213,61 @@ async fn take(
         Err(failure) if is_duplicate(&failure) => Ok(None),
         Err(failure) => Err(meaning(what, Kind::Write, failure)),
     }
+}
+
+/// Rewrites the shard's records that are newer than `schema` and readable, each only while nobody wrote it meanwhile.
+pub(super) async fn lower(link: &Link, shard: u32, me: &MemberId, schema: u32) -> Result<u64, StoreError> {
+    let what = "rewriting records for an older version";
+    let (mut after, mut rewritten) = (Bson::MinKey, 0);
+    loop {
+        let newer = doc! { "$gt": i64::from(schema), "$lte": i64::from(SCHEMA) };
+        let mut filter = doc! { "shard": i64::from(shard), "owner": &me.0, "schema": newer };
+        if after != Bson::MinKey {
+            filter.insert("_id", doc! { "$gt": after.clone() });
+        }
+        let guilds = link.collection(GUILDS);
+        let read = async move {
+            let rows = guilds.find(filter).sort(doc! { "_id": 1 }).limit(LOWER_PAGE).await?;
+            rows.try_collect::<Vec<_>>().await
+        };
+        let page = link.run(what, Kind::Read, read).await?;
+        match page.last().and_then(|document| document.get("_id")) {
+            Some(last) => after = last.clone(),
+            None => return Ok(rewritten),
+        }
+        for document in page {
+            rewritten += u64::from(lower_one(link, what, document, schema).await?);
+        }
+    }
+}
+
+/// What cannot be read stays as it is.
+async fn lower_one(link: &Link, what: &'static str, document: Document, schema: u32) -> Result<bool, StoreError> {
+    let readable = stored(document).and_then(Result::ok);
+    let Some(row) = readable.and_then(|stored| stored.into_row().ok()) else {
+        return Ok(false);
+    };
+    let record = schema::write(&row.snapshot.head, Some(&row.snapshot.lists), schema).map_err(unwritable)?;
+    let filter = doc! {
+        "_id": key(row.id), "owner": row.owner.map(|owner| owner.0), "epoch": row.epoch.0.cast_signed(),
+        "rev": row.rev.0.cast_signed(),
+    };
+    let mut set = doc! { "schema": i64::from(record.schema), "head": to_bson(&record.head) };
+    let mut update = Document::new();
+    match &record.lists {
+        Some(lists) => drop(set.insert("lists", to_bson(lists))),
+        None => drop(update.insert("$unset", doc! { "lists": "" })),
+    }
+    update.insert("$set", set);
+    let guilds = link.collection(GUILDS);
+    let write = async move { guilds.update_one(filter, update).await };
+    Ok(link.run(what, Kind::Write, write).await?.matched_count == 1)
+}
+
+pub(super) async fn active(link: &Link) -> Result<u64, StoreError> {
+    let guilds = link.collection(GUILDS);
+    let count = async move { guilds.count_documents(doc! { "active": true }).await };
+    link.run("counting guilds", Kind::Read, count).await
 }
 
 pub(super) async fn delete(link: &Link, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {

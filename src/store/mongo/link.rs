@@ -15,7 +15,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::store::{OPERATION_DEADLINE, StoreError};
 
@@ -25,8 +25,10 @@ const SLOTS: u32 = 64;
 const SELECTION: Duration = Duration::from_millis(1_300);
 /// How long an operation may hold its slot while the majority does not answer.
 const MAJORITY: Duration = Duration::from_secs(5);
+/// Between two looks at what became of a write.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The server's code for a unique index that is violated.
-const DUPLICATE: i32 = 11_000;
+pub(super) const DUPLICATE: i32 = 11_000;
 
 /// Whether an operation that got no answer may have changed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,40 @@ impl Link {
             .map_err(|error| meaning(what, kind, error))
     }
 
+    /// A write whose outcome can be looked up; the whole ends at the caller's one deadline.
+    pub(super) async fn certain<T, F>(
+        &self,
+        deadline: Instant,
+        what: &'static str,
+        operation: F,
+    ) -> Result<Outcome<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = mongodb::error::Result<T>> + Send + 'static,
+    {
+        match self.run_until(deadline, what, Kind::Write, operation).await {
+            Ok(result) => Ok(Outcome::Known(result)),
+            Err(failure) => match meaning(what, Kind::Write, failure) {
+                unknown @ StoreError::Unknown { .. } => Ok(Outcome::Unknown(UnknownOutcome(unknown))),
+                certain @ (StoreError::Unavailable { .. }
+                | StoreError::Full { .. }
+                | StoreError::Unreadable { .. }
+                | StoreError::Refused { .. }) => Err(certain),
+            },
+        }
+    }
+
+    /// A read within what is left of a deadline.
+    pub(super) async fn look<T, F>(&self, deadline: Instant, what: &'static str, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = mongodb::error::Result<T>> + Send + 'static,
+    {
+        self.run_until(deadline, what, Kind::Read, read)
+            .await
+            .map_err(|failure| meaning(what, Kind::Read, failure))
+    }
+
     /// The same with the driver's error as it is (`None`: no answer in time, or nothing was sent).
     pub(super) async fn run_until<T, F>(
         &self,
@@ -137,6 +173,36 @@ impl Link {
     }
 }
 
+/// What is known about a write that did not fail for certain.
+#[derive(Debug)]
+pub(super) enum Outcome<T> {
+    /// It happened, with this result.
+    Known(T),
+    /// It may have happened: look what is stored.
+    Unknown(UnknownOutcome),
+}
+
+/// What to tell when looking does not help either.
+#[derive(Debug)]
+pub(super) struct UnknownOutcome(StoreError);
+
+impl UnknownOutcome {
+    /// Looks again and again until the deadline: what is late to reach the majority shows up late.
+    pub(super) async fn look<T, Look, Seen>(self, deadline: Instant, look: Look) -> Result<T, StoreError>
+    where
+        Look: Fn() -> Seen,
+        Seen: Future<Output = Result<Option<T>, StoreError>>,
+    {
+        while Instant::now() < deadline {
+            if let Ok(Some(value)) = look().await {
+                return Ok(value);
+            }
+            sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
+        }
+        Err(self.0)
+    }
+}
+
 /// Why an operation failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -156,9 +222,10 @@ pub(super) fn durable() -> WriteConcern {
 
 /// Whether somebody else inserted the same `_id`.
 pub(super) fn is_duplicate(failure: &Failure) -> bool {
-    let Failure::Driver(error) = failure else {
-        return false;
-    };
+    matches!(failure, Failure::Driver(error) if is_duplicate_key(error))
+}
+
+pub(super) fn is_duplicate_key(error: &Error) -> bool {
     if let ErrorKind::Command(error) = error.kind.as_ref() {
         error.code == DUPLICATE
     } else if let ErrorKind::Write(WriteFailure::WriteError(error)) = error.kind.as_ref() {

@@ -6,14 +6,13 @@ use mongodb::options::ReturnDocument;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::link::{Kind, Link, is_duplicate, meaning};
+use super::link::{Kind, Link, Outcome, is_duplicate, meaning};
 use super::value::{from_bson, from_document, to_bson};
 use crate::model::ids::MemberId;
-use crate::store::row::state_text;
-use crate::store::{Beat, MemberRow, MemberState, OPERATION_DEADLINE, StoreError};
+use crate::store::{Beat, Fence, MemberRow, MemberState, OPERATION_DEADLINE, StoreError};
 
-const MEMBERS: &str = "members";
-const META: &str = "meta";
+pub(super) const MEMBERS: &str = "members";
+pub(super) const META: &str = "meta";
 
 fn refused(what: &'static str, error: serde_json::Error) -> StoreError {
     StoreError::Refused {
@@ -24,7 +23,7 @@ fn refused(what: &'static str, error: serde_json::Error) -> StoreError {
 
 fn member(document: Document) -> Result<MemberRow, StoreError> {
     let mut map = from_document(document);
-    for (stored, here) in [("_id", "id"), ("renewed_at", "renewed_ms")] {
+    for (stored, here) in [("_id", "id"), ("renewed_at", "renewed_ms"), ("ended_at", "final_ms")] {
         if let Some(value) = map.remove(stored) {
             map.insert(here.to_owned(), value);
         }
@@ -40,8 +39,9 @@ pub(super) async fn join(link: &Link, row: &MemberRow) -> Result<(), StoreError>
     let what = "joining";
     let mut value = serde_json::to_value(row).map_err(|error| refused(what, error))?;
     if let Some(map) = value.as_object_mut() {
-        map.remove("id");
-        map.remove("renewed_ms");
+        for key in ["id", "renewed_ms", "final_ms"] {
+            map.remove(key);
+        }
         map.insert("seq".to_owned(), json!(1));
         map.insert("state".to_owned(), json!("live"));
         map.insert("why".to_owned(), Value::Null);
@@ -65,10 +65,19 @@ fn moving(id: &MemberId) -> Document {
 
 pub(super) async fn renew(link: &Link, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError> {
     let what = "renewing";
-    let shard_seq = serde_json::to_value(&beat.shard_seq).map_err(|error| refused(what, error))?;
-    let update = doc! { "$set": {
-        "seq": { "$add": ["$seq", 1_i64] }, "renewed_at": "$$NOW", "shard_seq": { "$literal": to_bson(&shard_seq) },
-    } };
+    let value = |map: Result<Value, serde_json::Error>| {
+        let map = map.map_err(|error| refused(what, error))?;
+        Ok::<_, StoreError>(doc! { "$literal": to_bson(&map) })
+    };
+    let mut set = doc! {
+        "seq": { "$add": ["$seq", 1_i64] }, "renewed_at": "$$NOW",
+        "shard_seq": value(serde_json::to_value(&beat.shard_seq))?,
+        "playing": value(serde_json::to_value(&beat.playing))?,
+    };
+    if let Some(container) = &beat.container_id {
+        set.insert("container_id", doc! { "$literal": container });
+    }
+    let update = doc! { "$set": set };
     let (members, filter) = (link.collection(MEMBERS), moving(id));
     let renew = async move {
         members
@@ -77,6 +86,19 @@ pub(super) async fn renew(link: &Link, id: &MemberId, beat: &Beat) -> Result<Opt
             .await
     };
     link.run(what, Kind::Write, renew).await?.map(member).transpose()
+}
+
+/// With the server's clock at that moment.
+pub(super) async fn all_now(link: &Link) -> Result<Option<(i64, Vec<MemberRow>)>, StoreError> {
+    let members = link.collection(MEMBERS);
+    let read = async move {
+        let pipeline = [doc! { "$sort": { "_id": 1 } }, doc! { "$set": { "now": "$$NOW" } }];
+        members.aggregate(pipeline).await?.try_collect::<Vec<_>>().await
+    };
+    let rows = link.run("reading members", Kind::Read, read).await?;
+    let now = rows.first().and_then(|row| row.get_datetime("now").ok().copied());
+    let rows = rows.into_iter().map(member).collect::<Result<_, _>>()?;
+    Ok(now.map(|now| (now.timestamp_millis(), rows)))
 }
 
 pub(super) async fn all(link: &Link) -> Result<Vec<MemberRow>, StoreError> {
@@ -102,13 +124,55 @@ pub(super) async fn finals(link: &Link) -> Result<Vec<String>, StoreError> {
     Ok(ids.map(str::to_owned).collect())
 }
 
-pub(super) async fn fence(link: &Link, id: &MemberId, why: &str) -> Result<bool, StoreError> {
-    let set = doc! { "$set": { "state": "fenced", "why": why }, "$currentDate": { "ended_at": true } };
-    change(link, "fencing", moving(id), set).await
+/// Whether it is stored, and fenced or gone.
+pub(super) async fn is_final(link: &Link, id: &MemberId) -> Result<bool, StoreError> {
+    let members = link.collection(MEMBERS);
+    let filter = doc! { "_id": &id.0, "state": { "$in": ["fenced", "gone"] } };
+    let read = async move { members.find_one(filter).projection(doc! { "_id": 1 }).await };
+    Ok(link.run("reading members", Kind::Read, read).await?.is_some())
+}
+
+pub(super) async fn fence(link: &Link, fence: &Fence) -> Result<bool, StoreError> {
+    let what = "fencing";
+    let deadline = Instant::now() + OPERATION_DEADLINE;
+    let mut filter = moving(&fence.id);
+    if let Some(overdue) = fence.overdue_ms {
+        let due = doc! { "$add": ["$renewed_at", overdue] };
+        filter.insert("$expr", doc! { "$gte": ["$$NOW", due] });
+    }
+    let set = doc! { "state": "fenced", "why": &fence.why, "trace": &fence.trace };
+    let update = doc! { "$set": set, "$currentDate": { "ended_at": true } };
+    let members = link.collection(MEMBERS);
+    let change = async move { members.update_one(filter, update).await };
+    match link.certain(deadline, what, change).await? {
+        Outcome::Known(result) => Ok(result.matched_count == 1),
+        // Nobody else fences with these words under this trace.
+        Outcome::Unknown(unknown) => {
+            let mine = doc! { "_id": &fence.id.0, "state": "fenced", "why": &fence.why, "trace": &fence.trace };
+            let look = || {
+                let (members, mine) = (link.collection(MEMBERS), mine.clone());
+                let read = async move { Ok(members.find_one(mine).await?.map(|_| true)) };
+                link.look(deadline, what, read)
+            };
+            unknown.look(deadline, look).await
+        }
+    }
+}
+
+/// Something about these members' shards changed.
+pub(super) async fn assigned(link: &Link, ids: Vec<String>) -> Result<(), StoreError> {
+    let members = link.collection(MEMBERS);
+    let filter = doc! { "_id": { "$in": ids } };
+    let tell = async move {
+        members
+            .update_many(filter, doc! { "$inc": { "assign_gen": 1_i64 } })
+            .await
+    };
+    link.run("assigning shards", Kind::Write, tell).await.map(drop)
 }
 
 pub(super) async fn set_state(link: &Link, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
-    let set = doc! { "state": state_text(state) };
+    let set = doc! { "state": state.name() };
     let (filter, update) = match state {
         MemberState::Live => return Ok(false),
         MemberState::Draining => (doc! { "_id": &id.0, "state": "live" }, doc! { "$set": set }),

@@ -1,11 +1,13 @@
 //! The store in MongoDB, for a cluster: a replica set, from server 5.0 on.
 //!
 //! Writes are confirmed by the majority, with journal. A guild is one document whose head, lists and anchor are set
-//! apart. Indexes: guilds by shard and owner; final members leave after a day.
+//! apart. Indexes: guilds by shard and owner, the active ones, the quarantined ones; final members leave after a day.
 
+mod election;
 mod guilds;
 mod link;
 mod members;
+mod quarantine;
 mod shards;
 mod value;
 mod writes;
@@ -15,15 +17,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::IndexModel;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, IndexOptions};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use self::link::{Kind, Link, meaning};
 use super::{
-    Beat, Checkpoint, FINAL_KEPT_MS, GatewaySession, GuildRow, GuildWrite, MemberRow, MemberState, Sealed, ShardRow,
-    Store, StoreError, Written, schema,
+    Assignment, Beat, Campaign, Checkpoint, FINAL_KEPT_MS, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite,
+    MemberRow, MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Written, schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
@@ -63,27 +65,37 @@ impl MongoStore {
     async fn make_indexes(&self) -> Result<(), StoreError> {
         let what = "making the indexes";
         let kept = Duration::from_millis(FINAL_KEPT_MS.unsigned_abs());
-        let by_shard = IndexModel::builder().keys(doc! { "shard": 1, "owner": 1 }).build();
         let leaving = IndexModel::builder()
             .keys(doc! { "ended_at": 1 })
             .options(IndexOptions::builder().expire_after(kept).build())
             .build();
-        let (guilds, members) = (self.link.collection(guilds::GUILDS), self.link.collection("members"));
+        let of_guilds = [
+            IndexModel::builder().keys(doc! { "shard": 1, "owner": 1 }).build(),
+            only(doc! { "active": 1 }, doc! { "active": true }),
+            only(doc! { "quarantined": 1 }, doc! { "quarantined": { "$exists": true } }),
+        ];
+        let (guilds, members) = (
+            self.link.collection(guilds::GUILDS),
+            self.link.collection(members::MEMBERS),
+        );
+        let database = self.link.database();
         let make = async move {
-            guilds.create_index(by_shard).await?;
-            members.create_index(leaving).await
+            guilds.create_indexes(of_guilds).await?;
+            members.create_index(leaving).await?;
+            quarantine::make(&database).await
         };
         let deadline = Instant::now() + OPENING;
         self.link
             .run_until(deadline, what, Kind::Write, make)
             .await
-            .map(drop)
             .map_err(|failure| meaning(what, Kind::Write, failure))
     }
+}
 
-    fn schema(&self) -> u32 {
-        self.write_schema.load(Ordering::Relaxed)
-    }
+/// An index that holds only what matches.
+fn only(keys: Document, which: Document) -> IndexModel {
+    let options = IndexOptions::builder().partial_filter_expression(which).build();
+    IndexModel::builder().keys(keys).options(options).build()
 }
 
 /// What the driver says about an address, unless it quotes from the user or password in it.
@@ -101,6 +113,10 @@ fn without_password(address: &str, error: &str) -> String {
 impl Store for MongoStore {
     fn describe(&self) -> String {
         self.link.place().to_owned()
+    }
+
+    fn write_schema(&self) -> u32 {
+        self.write_schema.load(Ordering::Relaxed)
     }
 
     fn set_write_schema(&self, schema: u32) {
@@ -134,15 +150,49 @@ impl Store for MongoStore {
     }
 
     async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        members::all(&self.link).await
+        let members = members::all(&self.link).await?;
+        self.set_write_schema(schema::writable(&members));
+        Ok(members)
     }
 
-    async fn fence(&self, id: &MemberId, why: &str) -> Result<bool, StoreError> {
-        members::fence(&self.link, id, why).await
+    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError> {
+        members::fence(&self.link, fence).await
     }
 
     async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
         members::set_state(&self.link, id, state).await
+    }
+
+    async fn scan(&self) -> Result<Scan, StoreError> {
+        let shards = shards::all(&self.link).await?;
+        let (found, leader) = tokio::join!(members::all_now(&self.link), election::leader(&self.link));
+        let (now_ms, members) = match found? {
+            Some(found) => found,
+            None => (self.now_ms().await?, Vec::new()),
+        };
+        self.set_write_schema(schema::writable(&members));
+        Ok(Scan {
+            now_ms,
+            members,
+            shards,
+            leader: leader?,
+        })
+    }
+
+    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError> {
+        election::new_term(&self.link, me).await
+    }
+
+    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError> {
+        election::campaign(&self.link, me, lease_ms).await
+    }
+
+    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError> {
+        election::resign(&self.link, me, term).await
+    }
+
+    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
+        shards::assign(&self.link, term, assignments).await
     }
 
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
@@ -164,8 +214,9 @@ impl Store for MongoStore {
         me: &MemberId,
         epoch: Epoch,
         session: Option<&GatewaySession>,
+        trace: Option<&str>,
     ) -> Result<bool, StoreError> {
-        shards::save_session(&self.link, (id, me, epoch), session).await
+        shards::save_session(&self.link, (id, me, epoch), session, trace).await
     }
 
     async fn save_node_session(
@@ -179,8 +230,16 @@ impl Store for MongoStore {
         shards::save_node_session(&self.link, (id, me, epoch), node, session).await
     }
 
-    async fn release_shard(&self, id: u32, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
-        shards::release(&self.link, id, me, epoch).await
+    async fn release_shard(
+        &self,
+        id: u32,
+        me: &MemberId,
+        epoch: Epoch,
+        trace: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.members().await?;
+        self.lower_schema(id, me).await?;
+        shards::release(&self.link, id, me, epoch, trace).await
     }
 
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
@@ -193,8 +252,8 @@ impl Store for MongoStore {
         shard: u32,
         previous: Option<&MemberId>,
         me: &MemberId,
-    ) -> Result<Option<GuildRow>, StoreError> {
-        guilds::claim(&self.link, id, shard, previous, me, self.schema()).await
+    ) -> Result<GuildClaim, StoreError> {
+        guilds::claim(&self.link, id, shard, previous, me, self.write_schema()).await
     }
 
     async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError> {
@@ -202,7 +261,7 @@ impl Store for MongoStore {
     }
 
     async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
-        writes::write(&self.link, write, self.schema()).await
+        writes::write(&self.link, write, self.write_schema()).await
     }
 
     async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
@@ -211,6 +270,34 @@ impl Store for MongoStore {
 
     async fn delete_guild(&self, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
         guilds::delete(&self.link, id, me, epoch).await
+    }
+
+    async fn active_guilds(&self) -> Result<u64, StoreError> {
+        guilds::active(&self.link).await
+    }
+
+    async fn lower_schema(&self, shard: u32, me: &MemberId) -> Result<u64, StoreError> {
+        guilds::lower(&self.link, shard, me, self.write_schema()).await
+    }
+
+    async fn guild_failed(&self, id: GuildId, me: &MemberId, epoch: Epoch, why: &str) -> Result<u32, StoreError> {
+        quarantine::failed(&self.link, id, me, epoch, why).await
+    }
+
+    async fn release_guild(&self, id: GuildId) -> Result<bool, StoreError> {
+        quarantine::release(&self.link, id).await
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        quarantine::all(&self.link).await
+    }
+
+    async fn record_recoveries(&self, recoveries: &[RecoveryRow]) -> Result<(), StoreError> {
+        quarantine::record(&self.link, recoveries).await
+    }
+
+    async fn recoveries(&self, limit: usize) -> Result<Vec<RecoveryRow>, StoreError> {
+        quarantine::recoveries(&self.link, limit).await
     }
 
     async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {

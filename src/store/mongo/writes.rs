@@ -2,10 +2,10 @@
 
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::guilds::{GUILDS, key, one};
-use super::link::{Kind, Link, durable, meaning};
+use super::link::{Kind, LOOK_AGAIN, Link, durable, meaning};
 use super::value::{count, int, to_bson};
 use crate::model::ids::GuildId;
 use crate::model::position::Anchor;
@@ -17,7 +17,7 @@ use crate::store::{CHECKPOINT_BATCH, Checkpoint, GuildWrite, OPERATION_DEADLINE,
 /// Largest batch in bytes: the driver sends one document of at most 16 MB.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write is tried again after looking what became of it.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
 
 fn anchor(anchor: &Anchor) -> Result<Document, StoreError> {
     let position = i64::try_from(anchor.position_ms).map_err(|error| unwritable(error.to_string()))?;
@@ -41,7 +41,11 @@ pub(super) async fn write(link: &Link, write: &GuildWrite, schema: u32) -> Resul
             Ok(result) if result.matched_count == 1 => return Ok(Written::Done),
             Ok(_) => {}
             Err(failure) => match meaning(what, Kind::Write, failure) {
-                unknown @ StoreError::Unknown { .. } => last = unknown,
+                unknown @ StoreError::Unknown { .. } => {
+                    last = unknown;
+                    // What is late to reach the majority shows up late.
+                    sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
+                }
                 certain @ (StoreError::Unavailable { .. }
                 | StoreError::Full { .. }
                 | StoreError::Unreadable { .. }

@@ -8,19 +8,22 @@ use super::tables::text;
 use crate::model::ids::{Epoch, GuildId, MemberId};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists};
-use crate::store::row::{Claim, Judged, StoredGuild, judge, sort_by_end, unreadable, unwritable};
+use crate::store::row::{Claim, Judged, StoredGuild, claimed, judge, sort_by_end, sort_into, unreadable, unwritable};
 use crate::store::schema::{self, Record, head_contains_lists};
-use crate::store::{Checkpoint, GuildRow, GuildWrite, Sealed, StoreError, Written};
+use crate::store::{Checkpoint, GuildClaim, GuildRow, GuildWrite, Sealed, StoreError, Written};
 
 const SELECT: &str = "SELECT g.id, g.shard, g.owner, g.epoch, g.rev, g.active, g.ends_at_ms,
-    g.anchor_position_ms, g.anchor_at_ms, g.anchor_speed, h.head, l.lists
+    g.anchor_position_ms, g.anchor_at_ms, g.anchor_speed, h.head, l.lists, g.quarantined
     FROM guilds g LEFT JOIN guild_heads h ON h.id = g.id LEFT JOIN guild_lists l ON l.id = g.id";
 /// Owners from whom a guild may be taken: `?2` and whoever is final. Nobody is asked for apart (NULL).
 const TAKEABLE: &str = "(owner IS NULL OR owner = ?2
     OR owner IN (SELECT id FROM members WHERE state IN ('fenced', 'gone')))";
 
+/// Records that are rewritten in one transaction.
+const LOWER_PAGE: usize = 200;
+
 /// SQLite's integers have a sign, snowflakes do not.
-fn key(id: GuildId) -> i64 {
+pub(super) fn key(id: GuildId) -> i64 {
     id.get().cast_signed()
 }
 
@@ -52,6 +55,7 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Option<Found>> {
         head: Value::Null,
         lists: None,
         anchor,
+        quarantined: row.get(12)?,
     };
     Ok(Some(parsed(stored, head.as_deref().unwrap_or(""), lists.as_deref())))
 }
@@ -108,10 +112,9 @@ pub(super) fn seal(
         .or_failed(what)?;
     let mut sealed = Sealed::default();
     for row in rows.into_iter().flatten() {
-        let id = row.as_ref().map_or_else(|(id, _)| *id, |stored| stored.id);
-        match row.map_err(|(_, why)| why).and_then(StoredGuild::into_row) {
-            Ok(row) => sealed.active.push(row),
-            Err(why) => sealed.unreadable.push((id, why)),
+        match row {
+            Ok(stored) => sort_into(&mut sealed, stored),
+            Err(unreadable) => sealed.unreadable.push(unreadable),
         }
     }
     sort_by_end(&mut sealed.active);
@@ -125,7 +128,7 @@ pub(super) fn claim(
     previous: Option<&MemberId>,
     me: &MemberId,
     write_schema: u32,
-) -> Result<Option<GuildRow>, StoreError> {
+) -> Result<GuildClaim, StoreError> {
     let what = "claiming a guild";
     let there = look(db, id)?;
     let mine = there.as_ref().is_some_and(|claim| claim.owner.as_ref() == Some(&me.0));
@@ -145,13 +148,13 @@ pub(super) fn claim(
             )
             .or_failed(what)?;
         if taken == 0 {
-            return Ok(None);
+            return Ok(GuildClaim::Theirs);
         }
     }
-    one(db, id)
+    stored(db, id)?.map_or(Ok(GuildClaim::Theirs), claimed)
 }
 
-fn look(db: &Connection, id: GuildId) -> Result<Option<Claim>, StoreError> {
+pub(super) fn look(db: &Connection, id: GuildId) -> Result<Option<Claim>, StoreError> {
     db.prepare_cached("SELECT owner, epoch, rev, schema FROM guilds WHERE id = ?1")
         .and_then(|mut select| {
             select
@@ -231,6 +234,54 @@ fn put_parts(db: &Connection, id: GuildId, record: &Record) -> Result<(), StoreE
     Ok(())
 }
 
+/// Rewrites a page of a shard's records that are newer than `schema` and readable, in the order of their keys from
+/// `after` on. Returns how many were rewritten and the last key looked at; `None` when nothing is left.
+pub(super) fn lower(
+    db: &Connection,
+    shard: u32,
+    me: &MemberId,
+    schema: u32,
+    after: Option<i64>,
+) -> Result<Option<(u64, i64)>, StoreError> {
+    let what = "rewriting records for an older version";
+    let rows: Vec<(i64, Option<Found>)> = db
+        .prepare_cached(&format!(
+            "{SELECT} WHERE g.shard = ?1 AND g.owner = ?2 AND g.schema > ?3 AND g.schema <= ?4
+             AND (?5 IS NULL OR g.id > ?5) ORDER BY g.id LIMIT {LOWER_PAGE}"
+        ))
+        .and_then(|mut select| {
+            let known = crate::model::record::SCHEMA;
+            select
+                .query_map(params![shard, me.0, schema, known, after], |row| {
+                    Ok((row.get(0)?, found(row)?))
+                })?
+                .collect()
+        })
+        .or_failed(what)?;
+    let Some((last, _)) = rows.last() else { return Ok(None) };
+    let (last, mut rewritten) = (*last, 0);
+    for (_, row) in rows {
+        // What cannot be read stays as it is.
+        let Some(row) = row.and_then(Result::ok).and_then(|stored| stored.into_row().ok()) else {
+            continue;
+        };
+        let record = schema::write(&row.snapshot.head, Some(&row.snapshot.lists), schema).map_err(unwritable)?;
+        db.execute(
+            "UPDATE guilds SET schema = ?2 WHERE id = ?1",
+            params![key(row.id), record.schema],
+        )
+        .or_failed(what)?;
+        put_parts(db, row.id, &record)?;
+        rewritten += 1;
+    }
+    Ok(Some((rewritten, last)))
+}
+
+pub(super) fn active(db: &Connection) -> Result<u64, StoreError> {
+    db.query_row("SELECT count(*) FROM guilds WHERE active", [], |row| row.get(0))
+        .or_failed("counting guilds")
+}
+
 pub(super) fn checkpoint(db: &Connection, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
     let what = "auto-saving";
     let mut update = db
@@ -274,7 +325,7 @@ pub(super) fn delete(db: &Connection, id: GuildId, me: &MemberId, epoch: Epoch) 
     if deleted == 0 {
         return Ok(false);
     }
-    for table in ["guild_heads", "guild_lists"] {
+    for table in ["guild_heads", "guild_lists", "guild_failures"] {
         db.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key(id)])
             .or_failed(what)?;
     }

@@ -3,9 +3,12 @@
 //! One thread owns the connection (`thread`). WAL with `synchronous=FULL`: what is confirmed is on the disk. A guild lies
 //! in three tables by how often each part changes, so that a checkpoint touches a few bytes only.
 
+mod election;
 mod fault;
 mod guilds;
+mod layout;
 mod members;
+mod quarantine;
 mod shards;
 mod tables;
 mod thread;
@@ -18,8 +21,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::thread::{Kind, Thread};
 use super::{
-    Beat, Checkpoint, GatewaySession, GuildRow, GuildWrite, MemberRow, MemberState, Sealed, ShardRow, Store,
-    StoreError, Written, schema,
+    Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
+    MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Written, schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
@@ -61,6 +64,10 @@ impl Store for SqliteStore {
         format!("sqlite:{}", self.path)
     }
 
+    fn write_schema(&self) -> u32 {
+        self.write_schema.load(Ordering::Relaxed)
+    }
+
     fn set_write_schema(&self, schema: u32) {
         self.write_schema
             .store(schema.clamp(schema::OLDEST, SCHEMA), Ordering::Relaxed);
@@ -86,12 +93,14 @@ impl Store for SqliteStore {
     }
 
     async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        self.thread.call("reading members", Kind::Read, members::all).await
+        let members = self.thread.call("reading members", Kind::Read, members::all).await?;
+        self.set_write_schema(schema::writable(&members));
+        Ok(members)
     }
 
-    async fn fence(&self, id: &MemberId, why: &str) -> Result<bool, StoreError> {
-        let (id, why) = (id.clone(), why.to_owned());
-        let job = move |db: &_| members::fence(db, &id, &why);
+    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError> {
+        let fence = fence.clone();
+        let job = move |db: &_| members::fence(db, &fence);
         self.thread.call("fencing", Kind::Write, job).await
     }
 
@@ -99,6 +108,44 @@ impl Store for SqliteStore {
         let id = id.clone();
         let job = move |db: &_| members::set_state(db, &id, state);
         self.thread.call("changing a member's state", Kind::Write, job).await
+    }
+
+    async fn scan(&self) -> Result<Scan, StoreError> {
+        let job = |db: &_| {
+            Ok(Scan {
+                now_ms: tables::now_ms(db)?,
+                members: members::all(db)?,
+                shards: shards::all(db)?,
+                leader: election::leader(db)?,
+            })
+        };
+        let scan = self.thread.call("looking at the cluster", Kind::Read, job).await?;
+        self.set_write_schema(schema::writable(&scan.members));
+        Ok(scan)
+    }
+
+    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| election::new_term(db, &me);
+        self.thread.call("beginning a term", Kind::Write, job).await
+    }
+
+    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| election::campaign(db, &me, lease_ms);
+        self.thread.call("electing a leader", Kind::Write, job).await
+    }
+
+    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| election::resign(db, &me, term);
+        self.thread.call("resigning", Kind::Write, job).await
+    }
+
+    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
+        let assignments = assignments.to_vec();
+        let job = move |db: &_| shards::assign(db, term, &assignments);
+        self.thread.call("assigning shards", Kind::Write, job).await
     }
 
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
@@ -122,9 +169,10 @@ impl Store for SqliteStore {
         me: &MemberId,
         epoch: Epoch,
         session: Option<&GatewaySession>,
+        trace: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let (me, session) = (me.clone(), session.cloned());
-        let job = move |db: &_| shards::save_session(db, id, &me, epoch, session.as_ref());
+        let (me, session, trace) = (me.clone(), session.cloned(), trace.map(str::to_owned));
+        let job = move |db: &_| shards::save_session(db, id, &me, epoch, session.as_ref(), trace.as_deref());
         self.thread.call("saving a gateway session", Kind::Write, job).await
     }
 
@@ -141,9 +189,17 @@ impl Store for SqliteStore {
         self.thread.call("saving a Lavalink session", Kind::Write, job).await
     }
 
-    async fn release_shard(&self, id: u32, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
-        let me = me.clone();
-        let job = move |db: &_| shards::release(db, id, &me, epoch);
+    async fn release_shard(
+        &self,
+        id: u32,
+        me: &MemberId,
+        epoch: Epoch,
+        trace: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.members().await?;
+        self.lower_schema(id, me).await?;
+        let (me, trace) = (me.clone(), trace.map(str::to_owned));
+        let job = move |db: &_| shards::release(db, id, &me, epoch, trace.as_deref());
         self.thread.call("releasing a shard", Kind::Write, job).await
     }
 
@@ -161,9 +217,9 @@ impl Store for SqliteStore {
         shard: u32,
         previous: Option<&MemberId>,
         me: &MemberId,
-    ) -> Result<Option<GuildRow>, StoreError> {
+    ) -> Result<GuildClaim, StoreError> {
         let (previous, me) = (previous.cloned(), me.clone());
-        let write_schema = self.write_schema.load(Ordering::Relaxed);
+        let write_schema = self.write_schema();
         let job = move |db: &_| guilds::claim(db, id, shard, previous.as_ref(), &me, write_schema);
         self.thread.call("claiming a guild", Kind::Write, job).await
     }
@@ -175,7 +231,7 @@ impl Store for SqliteStore {
 
     async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
         let write = write.clone();
-        let write_schema = self.write_schema.load(Ordering::Relaxed);
+        let write_schema = self.write_schema();
         let job = move |db: &_| guilds::write(db, &write, write_schema);
         self.thread.call("writing a guild", Kind::Write, job).await
     }
@@ -194,6 +250,52 @@ impl Store for SqliteStore {
         let me = me.clone();
         let job = move |db: &_| guilds::delete(db, id, &me, epoch);
         self.thread.call("deleting a guild", Kind::Write, job).await
+    }
+
+    async fn active_guilds(&self) -> Result<u64, StoreError> {
+        self.thread.call("counting guilds", Kind::Read, guilds::active).await
+    }
+
+    async fn lower_schema(&self, shard: u32, me: &MemberId) -> Result<u64, StoreError> {
+        let (mut after, mut rewritten) = (None, 0);
+        loop {
+            let (me, schema) = (me.clone(), self.write_schema());
+            let job = move |db: &_| guilds::lower(db, shard, &me, schema, after);
+            let what = "rewriting records for an older version";
+            let Some((count, last)) = self.thread.call(what, Kind::Write, job).await? else {
+                return Ok(rewritten);
+            };
+            rewritten += count;
+            after = Some(last);
+        }
+    }
+
+    async fn guild_failed(&self, id: GuildId, me: &MemberId, epoch: Epoch, why: &str) -> Result<u32, StoreError> {
+        let (me, why) = (me.clone(), why.to_owned());
+        let job = move |db: &_| quarantine::failed(db, id, &me, epoch, &why);
+        self.thread.call("counting a failure", Kind::Write, job).await
+    }
+
+    async fn release_guild(&self, id: GuildId) -> Result<bool, StoreError> {
+        let job = move |db: &_| quarantine::release(db, id);
+        self.thread.call("letting a guild go", Kind::Write, job).await
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        self.thread
+            .call("reading quarantined guilds", Kind::Read, quarantine::all)
+            .await
+    }
+
+    async fn record_recoveries(&self, recoveries: &[RecoveryRow]) -> Result<(), StoreError> {
+        let recoveries = recoveries.to_vec();
+        let job = move |db: &_| quarantine::record(db, &recoveries);
+        self.thread.call("recording recoveries", Kind::Write, job).await
+    }
+
+    async fn recoveries(&self, limit: usize) -> Result<Vec<RecoveryRow>, StoreError> {
+        let job = move |db: &_| quarantine::recoveries(db, limit);
+        self.thread.call("reading recoveries", Kind::Read, job).await
     }
 
     async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {

@@ -1,27 +1,56 @@
 //! The `shards` table.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::OrFailed as _;
-use super::tables::{json, text};
+use super::members;
+use super::tables::{NOW, json, text};
 use crate::model::ids::{Epoch, MemberId, NodeName};
-use crate::store::{GatewaySession, ShardRow, StoreError};
+use crate::store::{Assignment, GatewaySession, Released, ShardRow, StoreError};
 
-const COLUMNS: &str = "id, owner, epoch, session, lavalink";
+const COLUMNS: &str =
+    "id, owner, epoch, session, lavalink, want, want_term, trace, owner_trace, released_by, released_ms";
 
-type Columns = (u32, Option<String>, u64, Option<String>, String);
-
-fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+struct Columns {
+    row: ShardRow,
+    session: Option<String>,
+    lavalink: String,
 }
 
-fn shard((id, owner, epoch, session, lavalink): Columns) -> Result<ShardRow, StoreError> {
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    let member = |at: usize| row.get(at).map(|id: Option<String>| id.map(MemberId));
+    let released = match (member(9)?, row.get(10)?) {
+        (Some(by), Some(at_ms)) => Some(Released { by, at_ms }),
+        _ => None,
+    };
+    Ok(Columns {
+        row: ShardRow {
+            id: row.get(0)?,
+            owner: member(1)?,
+            epoch: Epoch(row.get(2)?),
+            want: member(5)?,
+            want_term: row.get(6)?,
+            session: None,
+            lavalink: BTreeMap::new(),
+            trace: row.get(7)?,
+            owner_trace: row.get(8)?,
+            released,
+        },
+        session: row.get(3)?,
+        lavalink: row.get(4)?,
+    })
+}
+
+fn shard(columns: Columns) -> Result<ShardRow, StoreError> {
     Ok(ShardRow {
-        id,
-        owner: owner.map(MemberId),
-        epoch: Epoch(epoch),
-        session: session.map(|text| json("a gateway session", &text)).transpose()?,
-        lavalink: json("Lavalink sessions", &lavalink)?,
+        session: columns
+            .session
+            .map(|text| json("a gateway session", &text))
+            .transpose()?,
+        lavalink: json("Lavalink sessions", &columns.lavalink)?,
+        ..columns.row
     })
 }
 
@@ -41,23 +70,52 @@ pub(super) fn all(db: &Connection) -> Result<Vec<ShardRow>, StoreError> {
     rows.into_iter().map(shard).collect()
 }
 
+pub(super) fn assign(db: &Connection, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
+    let what = "assigning shards";
+    let (mut applied, mut told) = (Vec::new(), BTreeSet::new());
+    for one in assignments {
+        let owner: Option<Option<String>> = db
+            .prepare_cached(
+                "INSERT INTO shards (id, epoch, lavalink, want, want_term, trace) VALUES (?1, 0, '{}', ?2, ?3, ?4)
+                 ON CONFLICT (id) DO UPDATE SET want = ?2, want_term = ?3, trace = ?4 WHERE want_term <= ?3
+                 RETURNING owner",
+            )
+            .and_then(|mut upsert| {
+                upsert
+                    .query_row(params![one.shard, one.want.0, term, one.trace], |row| row.get(0))
+                    .optional()
+            })
+            .or_failed(what)?;
+        if let Some(owner) = owner {
+            applied.push(one.shard);
+            told.insert(one.want.0.clone());
+            told.extend(owner);
+        }
+    }
+    for member in &told {
+        members::assigned(db, member)?;
+    }
+    Ok(applied)
+}
+
 pub(super) fn claim(
     db: &Connection,
     id: u32,
     previous: Option<&MemberId>,
     me: &MemberId,
 ) -> Result<Option<ShardRow>, StoreError> {
-    let stored = one(db, id)?;
-    let owner = stored.as_ref().and_then(|row| row.owner.as_ref());
-    if owner == Some(me) {
-        return Ok(stored);
+    let Some(stored) = one(db, id)? else { return Ok(None) };
+    if stored.owner.as_ref() == Some(me) {
+        return Ok(Some(stored));
     }
-    if owner != previous {
+    if stored.owner.as_ref() != previous || stored.want.as_ref() != Some(me) {
         return Ok(None);
     }
+    // What was released by the owner before stays readable for its successor.
     db.execute(
-        "INSERT INTO shards (id, owner, epoch, lavalink) VALUES (?1, ?2, 1, '{}')
-         ON CONFLICT (id) DO UPDATE SET owner = ?2, epoch = epoch + 1",
+        "UPDATE shards SET owner = ?2, epoch = epoch + 1,
+         released_by = iif(owner IS NULL, released_by, NULL), released_ms = iif(owner IS NULL, released_ms, NULL)
+         WHERE id = ?1",
         params![id, me.0],
     )
     .or_failed("claiming a shard")?;
@@ -70,12 +128,14 @@ pub(super) fn save_session(
     me: &MemberId,
     epoch: Epoch,
     session: Option<&GatewaySession>,
+    trace: Option<&str>,
 ) -> Result<bool, StoreError> {
     let what = "saving a gateway session";
     let session = session.map(|session| text(what, session)).transpose()?;
     db.execute(
-        "UPDATE shards SET session = ?4 WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
-        params![id, me.0, epoch.0, session],
+        "UPDATE shards SET session = ?4, owner_trace = coalesce(?5, owner_trace)
+         WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
+        params![id, me.0, epoch.0, session, trace],
     )
     .map(|changed| changed == 1)
     .or_failed(what)
@@ -103,7 +163,13 @@ pub(super) fn save_node_session(
         .or_failed(what)
 }
 
-pub(super) fn release(db: &Connection, id: u32, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
+pub(super) fn release(
+    db: &Connection,
+    id: u32,
+    me: &MemberId,
+    epoch: Epoch,
+    trace: Option<&str>,
+) -> Result<bool, StoreError> {
     let Some(row) = one(db, id)?.filter(|row| row.epoch == epoch) else {
         return Ok(false);
     };
@@ -116,7 +182,13 @@ pub(super) fn release(db: &Connection, id: u32, me: &MemberId, epoch: Epoch) -> 
         params![id, me.0],
     )
     .or_failed(what)?;
-    db.execute("UPDATE shards SET owner = NULL WHERE id = ?1", [id])
-        .map(|_| true)
-        .or_failed(what)
+    db.execute(
+        &format!(
+            "UPDATE shards SET owner = NULL, released_by = owner, released_ms = {NOW}, trace = coalesce(?2, trace)
+             WHERE id = ?1"
+        ),
+        params![id, trace],
+    )
+    .map(|_| true)
+    .or_failed(what)
 }

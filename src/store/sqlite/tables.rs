@@ -1,4 +1,4 @@
-//! The file: making it, its tables, its clock and the small facts.
+//! The file: making it, its clock and the small facts.
 
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -8,33 +8,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 
 use super::fault::{OrFailed as _, failed};
+use super::layout;
 use crate::store::StoreError;
 
 /// Shorter than an operation's deadline, so that a lock held by another process is told as "unavailable".
 const BUSY: Duration = Duration::from_secs(1);
-/// Layout of the tables; a file with a higher one was made by a newer version.
-const LAYOUT: i64 = 1;
-
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS members (
-    id TEXT PRIMARY KEY, state TEXT NOT NULL, seq INTEGER NOT NULL, renewed_ms INTEGER NOT NULL,
-    shard_seq TEXT NOT NULL, why TEXT, ended_ms INTEGER, row TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS shards (
-    id INTEGER PRIMARY KEY, owner TEXT, epoch INTEGER NOT NULL, session TEXT, lavalink TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS guilds (
-    id INTEGER PRIMARY KEY, shard INTEGER NOT NULL, owner TEXT, epoch INTEGER NOT NULL, rev INTEGER NOT NULL,
-    active INTEGER NOT NULL, ends_at_ms INTEGER, schema INTEGER NOT NULL,
-    anchor_position_ms INTEGER, anchor_at_ms INTEGER, anchor_speed REAL
-) STRICT;
-CREATE INDEX IF NOT EXISTS guilds_by_shard ON guilds (shard, owner);
-CREATE TABLE IF NOT EXISTS guild_heads (id INTEGER PRIMARY KEY, head TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS guild_lists (id INTEGER PRIMARY KEY, lists TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-PRAGMA user_version = 1;
-";
-
 /// SQLite's own clock in milliseconds, for use inside statements.
 pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
@@ -46,15 +24,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let what = "opening the database file";
     let db = Connection::open(path).or_failed(what)?;
     db.busy_timeout(BUSY).or_failed(what)?;
-    let layout: i64 = db
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .or_failed(what)?;
-    if layout > LAYOUT {
-        return Err(StoreError::Unreadable {
-            what: format!("sqlite:{}", path.display()),
-            detail: format!("its layout is {layout}, this program knows {LAYOUT}; run the newer version"),
-        });
-    }
+    layout::check(&db, path)?;
     let mode: String = db
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .or_failed(what)?;
@@ -65,10 +35,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         });
     }
     db.execute_batch("PRAGMA synchronous = FULL").or_failed(what)?;
-    if layout < LAYOUT {
-        db.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT"))
-            .or_failed("making the tables")?;
-    }
+    layout::complete(&db)?;
     Ok(db)
 }
 

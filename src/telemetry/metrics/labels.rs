@@ -303,7 +303,7 @@ label_sets! {
     }
     /// A signal of telemetry.
     BySignal {
-        /// `traces`.
+        /// `traces`, `logs`.
         signal: &'static str,
     }
 }

@@ -18,7 +18,7 @@ const MOST_ANSWER: usize = 1 << 20;
 
 /// Sends export requests.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(in crate::telemetry) struct Client {
     runtime: Handle,
     hyper: Hyper<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
@@ -26,7 +26,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Must be called inside the runtime that is to carry the requests.
-    pub(super) fn new(timeout: Duration) -> Result<Self, ExporterBuildError> {
+    pub(in crate::telemetry) fn new(timeout: Duration) -> Result<Self, ExporterBuildError> {
         let provider = rustls::crypto::ring::default_provider();
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(provider)

@@ -1,7 +1,7 @@
 //! Traces by OTLP: silent and free without a collector; a collector that is gone costs a warning, never a wait of
 //! more than [`FLUSH`] at the end.
 
-mod client;
+pub(super) mod client;
 mod export;
 #[cfg(test)]
 mod tests;
@@ -107,7 +107,7 @@ fn propagators(settings: &OtelSettings) -> TextMapCompositePropagator {
 }
 
 /// `OTEL_SERVICE_NAME`, else `service.name` of `OTEL_RESOURCE_ATTRIBUTES` (which the library reads), else `segue`.
-fn resource(settings: &OtelSettings, member: &str) -> Resource {
+pub(super) fn resource(settings: &OtelSettings, member: &str) -> Resource {
     let found = Resource::builder().build();
     let found = found.get(&Key::from_static_str("service.name"));
     let unknown = found.is_none_or(|name| name.as_str().starts_with("unknown_service"));

@@ -22,6 +22,7 @@ fn settings(endpoint: String) -> OtelSettings {
             protocol: Protocol::Http,
             timeout: Duration::from_secs(10),
         }),
+        logs: None,
         service_name: None,
         trace_context: true,
         baggage: true,

@@ -61,7 +61,7 @@ async fn probes_and_metrics_tell_of_a_running_replica() {
     }
     assert!(!metrics.contains(&guild), "no guild ids in metrics");
     let page = bot.page("/").await.1;
-    assert!(page.contains("1 guilds play"), "{page}");
+    assert!(page.contains("1 guild plays here"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

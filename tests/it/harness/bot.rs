@@ -1,7 +1,7 @@
 //! The bot as a real process.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,9 @@ use super::wait::eventually;
 use super::world::World;
 
 /// How a bot is started; the same setup starts its successor on the same store.
+#[derive(Clone)]
 pub(crate) struct Setup {
+    program: PathBuf,
     env: BTreeMap<String, String>,
     folder: Arc<TempDir>,
 }
@@ -56,6 +58,7 @@ impl Setup {
             ("SEGUE_LOG", "info".to_owned()),
         ];
         Self {
+            program: env!("CARGO_BIN_EXE_segue").into(),
             env: env.map(|(key, value)| (key.to_owned(), value)).into(),
             folder,
         }
@@ -67,6 +70,19 @@ impl Setup {
         self
     }
 
+    /// The same under another name: a replica of the same cluster.
+    pub(crate) fn named(&self, name: &str) -> Self {
+        self.clone().set("SEGUE_NAME", name)
+    }
+
+    /// The same with another version of the program.
+    pub(crate) fn with_program(&self, program: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The store's address.
     pub(crate) fn address(&self) -> &str {
         &self.env["SEGUE_STORE"]
@@ -74,9 +90,14 @@ impl Setup {
 
     /// Runs another command of the program to its end: whether it succeeded, and all it printed.
     pub(crate) async fn run(&self, command: &str) -> (Option<i32>, String) {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_segue"));
+        self.run_with(&[command]).await
+    }
+
+    /// The same with arguments.
+    pub(crate) async fn run_with(&self, command: &[&str]) -> (Option<i32>, String) {
+        let mut program = Command::new(&self.program);
         program
-            .arg(command)
+            .args(command)
             .env_clear()
             .envs(&self.env)
             .env("HOME", self.folder.path());
@@ -105,7 +126,7 @@ impl Setup {
 
     /// Starts a bot.
     pub(crate) fn spawn(&self) -> Bot {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_segue"))
+        let mut child = Command::new(&self.program)
             .arg("run")
             .env_clear()
             .envs(&self.env)
@@ -157,6 +178,12 @@ impl Bot {
         self.log().iter().filter(|line| line["message"] == message).count()
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "the benchmarks, which share this file, ask for it")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `http://host:port` of its pages.
     pub(crate) async fn http(&self) -> String {
         let line = self.logged("listening").await;
@@ -169,6 +196,30 @@ impl Bot {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// What its page tells programs; `None` when it does not answer.
+    pub(crate) async fn state(&self) -> Option<Value> {
+        let log = self.log();
+        let line = log.iter().find(|line| line["message"] == "listening")?;
+        let url = format!("http://{}/api/state", line["http"].as_str()?);
+        let asked = timeout(Duration::from_secs(1), reqwest::get(url)).await.ok()?;
+        asked.ok()?.json().await.ok()
+    }
+
+    /// SIGSTOP: nothing of it moves any more, and nobody is told.
+    pub(crate) fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
     /// SIGKILL; returns when the process is gone.
     pub(crate) async fn kill(mut self) -> Vec<Value> {
         self.child.kill().await.unwrap();
@@ -177,9 +228,8 @@ impl Bot {
 
     /// SIGTERM; returns how it ended.
     pub(crate) async fn terminate(mut self) -> (ExitStatus, Vec<Value>) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = timeout(Duration::from_secs(15), self.child.wait())
+        self.signal(rustix::process::Signal::TERM);
+        let status = timeout(Duration::from_secs(30), self.child.wait())
             .await
             .expect("the bot leaves in time")
             .unwrap();

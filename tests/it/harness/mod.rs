@@ -1,9 +1,14 @@
 //! A simulated world, a bot as a real process in it, and verbs for what people and machines do.
 
 mod bot;
+mod kube;
+pub(crate) mod lease_api;
+mod proxy;
 mod wait;
 mod world;
 
 pub(crate) use bot::{Bot, Setup};
+pub(crate) use kube::KubeApi;
+pub(crate) use proxy::Proxy;
 pub(crate) use wait::{eventually, within};
 pub(crate) use world::{World, plain};

@@ -51,7 +51,7 @@ async fn commands_take_the_registered_shape_and_unregistered_ones_are_409() {
 }
 
 #[tokio::test]
-async fn an_interaction_is_answered_once_deferred_edited_and_followed_up() {
+async fn r2_an_interaction_is_answered_once_in_three_seconds_and_then_edited_and_followed_up() {
     let sim = sim(1).await;
     let rest = Rest::new(&sim);
     let at = place(&rest).await;
@@ -232,7 +232,7 @@ async fn what_is_being_typed_reaches_the_bot_and_choices_come_back() {
 }
 
 #[tokio::test]
-async fn registering_the_same_twice_changes_nothing_and_is_called_needless() {
+async fn r6_registering_the_same_twice_changes_nothing_and_is_called_needless() {
     let sim = sim(0).await;
     let rest = Rest::new(&sim);
     let application = text_of(&register(&rest).await);

@@ -5,7 +5,9 @@
 mod gateway;
 mod interactions;
 mod libraries;
+mod repeatable;
 mod rest;
+mod rest_rows;
 mod voice;
 
 use std::time::Duration;
@@ -82,6 +84,40 @@ impl Rest {
         self.send(method, format!("{}{path}", self.api), body.as_ref()).await
     }
 
+    /// As `api`, and again after as long as a 429 says.
+    async fn patient(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        loop {
+            let (status, answer) = self.api(method.clone(), path, body.clone()).await;
+            match answer["retry_after"].as_f64().filter(|_| status == 429) {
+                Some(after) => tokio::time::sleep(Duration::from_secs_f64(after)).await,
+                None => return (status, answer),
+            }
+        }
+    }
+
+    async fn end_fault(&self, id: &str) {
+        let (status, _) = self
+            .control(Method::DELETE, &format!("/faults/{id}"), Value::Null)
+            .await;
+        assert_eq!(status, 204);
+    }
+
+    /// The last event of a kind, once there is one.
+    async fn event(&self, kind: &str) -> Value {
+        let asking = async {
+            loop {
+                let log = self.log().await;
+                if let Some(found) = log.into_iter().rev().find(|event| event["kind"] == kind) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(LIMIT, asking)
+            .await
+            .unwrap_or_else(|_| panic!("no {kind} was logged"))
+    }
+
     async fn log(&self) -> Vec<Value> {
         let text = self
             .client
@@ -122,8 +158,18 @@ impl Socket {
     }
 
     async fn bare(sim: &Sim, query: &str) -> Self {
-        let url = format!("{}//{query}", sim.ready.discord_gateway);
+        Self::at(&format!("{}//{query}", sim.ready.discord_gateway)).await
+    }
+
+    async fn at(url: &str) -> Self {
         Self(connect_async(url).await.unwrap().0)
+    }
+
+    async fn binary(&mut self) -> Vec<u8> {
+        match self.frame().await {
+            Some(Message::Binary(bytes)) => bytes.to_vec(),
+            other => panic!("a binary frame was wanted, not {other:?}"),
+        }
     }
 
     async fn send(&mut self, payload: &Value) {

@@ -27,9 +27,9 @@ async fn the_same_seed_makes_the_same_world() {
 }
 
 #[tokio::test]
-async fn rest_refuses_wrong_tokens_missing_permissions_and_too_many_requests() {
+async fn rest_refuses_missing_permissions_and_too_many_requests() {
     let sim = sim(1).await;
-    let mut rest = Rest::new(&sim);
+    let rest = Rest::new(&sim);
     let at = place(&rest).await;
     let messages = format!("/channels/{}/messages", at.text);
     let hello = || Some(json!({"content": "hello"}));
@@ -65,8 +65,6 @@ async fn rest_refuses_wrong_tokens_missing_permissions_and_too_many_requests() {
     if !first_429.is_null() {
         assert_eq!(rest.look("/violations").await[0]["rule"], "rest_limit");
     }
-    rest.token = "Bot wrong".to_owned();
-    assert_eq!(rest.api(Method::GET, "/users/@me", None).await.0, 401);
 }
 
 #[tokio::test]

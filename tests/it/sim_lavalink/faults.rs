@@ -244,3 +244,84 @@ async fn a_restarted_node_is_down_for_as_long_as_told_and_then_empty() {
     assert!(kinds[1] - kinds[0] >= 200, "{kinds:?}");
     assert!(!world.connect(Some(&id)).await.2);
 }
+
+#[tokio::test]
+async fn a_wrong_channel_and_a_fault_make_a_connection_that_nobody_hears() {
+    let world = World::new(quick()).await;
+    let (mut socket, id, _) = world.connect(None).await;
+    let mut wrong = voice("t1");
+    wrong["channelId"] = json!("78");
+    let body = json!({"voice": wrong, "track": {"identifier": "sim:A?length=60"}});
+    assert_eq!(world.patch(&id, &body).await["state"]["connected"], true);
+    socket.event("TrackStartEvent").await;
+    assert_eq!(world.audio.report(GUILD, 0)["playing"], false);
+    world.patch(&id, &json!({"voice": voice("t1")})).await;
+    assert_eq!(world.audio.report(GUILD, 0)["playing"], true);
+    world.switchboard.hush(GUILD, true);
+    world.switchboard.mint(GUILD, super::minted("t2"));
+    assert_eq!(
+        world.patch(&id, &json!({"voice": voice("t2")})).await["state"]["connected"],
+        true
+    );
+    until(async || match world.audio.report(GUILD, 0) {
+        report if report["playing"] == false => Ok(()),
+        report => Err(report),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_are_lost_or_come_too_late_when_a_fault_says_so() {
+    let world = World::new(quick()).await;
+    let (mut socket, id) = world.playing("sim:A?length=60").await;
+    world.fault("lose_event", json!({"type": "TrackEndEvent"}));
+    world
+        .patch(&id, &json!({"track": {"identifier": "sim:B?length=60"}}))
+        .await;
+    let start = socket.next("event").await;
+    assert_eq!(start["track"]["info"]["title"], "B", "the end of A never came");
+    world.fault("reorder", json!({}));
+    world
+        .patch(&id, &json!({"track": {"identifier": "sim:C?length=60"}}))
+        .await;
+    let (first, second) = (socket.next("event").await, socket.next("event").await);
+    assert_eq!(
+        (&first["type"], &second["type"]),
+        (&json!("TrackStartEvent"), &json!("TrackEndEvent"))
+    );
+    assert_eq!(world.events("track_end").len(), 2, "the log has all of them");
+}
+
+#[tokio::test]
+async fn a_paused_session_expires_when_a_fault_says_so() {
+    let world = World::new(quick()).await;
+    let (socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, 600).await;
+    drop(socket);
+    world.paused(&id).await;
+    let (open, other, _) = world.connect(None).await;
+    world.fault("expire_resume", json!({}));
+    assert_eq!(world.audio.report(GUILD, 0)["segments"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        world.nodes.world()[0]["sessions"][0]["id"],
+        json!(other),
+        "open ones stay"
+    );
+    drop(open);
+    assert!(!world.connect(Some(&id)).await.2);
+}
+
+#[tokio::test]
+async fn what_a_member_writes_is_logged_with_its_name_and_when_it_began() {
+    let world = World::new(quick()).await;
+    let (_socket, id) = world.playing("sim:A?length=60").await;
+    world.patch(&id, &json!({"paused": true})).await;
+    let audio = world.events("audio");
+    let heard = audio.iter().find(|event| event["track"].is_string()).unwrap();
+    assert_eq!((&heard["title"], &heard["position_ms"]), (&json!("A"), &json!(0)));
+    assert!(audio.last().unwrap()["track"].is_null(), "{audio:?}");
+    let writes = world.events("node_rest");
+    let last = writes.last().unwrap();
+    assert!(last["began_ms"].as_u64() <= last["at_ms"].as_u64());
+    assert_eq!(last["status"], 200);
+}

@@ -21,8 +21,6 @@ async fn l1_a_handshake_needs_the_password_and_a_user() {
     );
     assert_eq!(status_of(world.try_connect(&[good]).await), 400);
     assert_eq!(status_of(world.try_connect(&[good, ("User-Id", "0")]).await), 400);
-    let mut named = world.try_connect(&[good, ("User-Id", "segue")]).await.unwrap();
-    assert_eq!(named.read().await.unwrap_err().unwrap().code, 1011.into(), "N14");
     let (socket, ..) = world.connect(None).await;
     assert_eq!(socket.headers["Session-Resumed"], "false");
     world.nodes.shutdown().await;
@@ -102,18 +100,72 @@ async fn l5_a_session_that_may_not_be_resumed_dies_with_its_socket() {
     .await;
     assert_eq!(world.events("frames_end").len(), 1);
     let (_socket, other, resumed) = world.connect(Some(&id)).await;
-    assert!(!resumed && other != id, "L8");
+    assert!(!resumed && other != id);
 }
 
 #[tokio::test]
-async fn l6_l7_a_paused_session_plays_on_and_replays_in_order() {
-    let world = World::new(quick()).await;
+async fn l6_a_paused_session_plays_on_refuses_rest_and_starts_no_next_track() {
+    let world = World::new(Timing {
+        stats_ms: 200,
+        ..quick()
+    })
+    .await;
     let (socket, id) = world.playing("sim:A?length=1").await;
     world.arm(&id, 60).await;
     socket.close(1000).await;
     world.paused(&id).await;
-    assert_eq!(world.get(&id).await.0, 404);
+    let players = format!("/v4/sessions/{id}/players");
+    let player = format!("{players}/{GUILD}");
+    let empty = json!({});
+    for (method, path, body) in [
+        (Method::GET, &players, None),
+        (Method::GET, &player, None),
+        (Method::PATCH, &player, Some(&empty)),
+        (Method::DELETE, &player, None),
+        (Method::PATCH, &format!("/v4/sessions/{id}"), Some(&empty)),
+    ] {
+        let (status, refused) = world.rest(method.clone(), path, body).await;
+        assert_eq!(
+            (status.as_u16(), &refused["message"]),
+            (404, &json!("Session not found")),
+            "{method} {path}"
+        );
+    }
     assert_eq!(world.audio.report(GUILD, 0)["playing"], true);
+    until(async || match world.events("track_end").len() {
+        1 => Ok(()),
+        ends => Err(ends),
+    })
+    .await;
+    let (mut socket, _, resumed) = world.connect(Some(&id)).await;
+    assert!(resumed);
+    let mut held = Vec::new();
+    loop {
+        let message = socket.read().await.unwrap();
+        if message["op"] == "playerUpdate" {
+            break;
+        }
+        held.push(message["type"].as_str().unwrap_or("stats").to_owned());
+    }
+    assert!(
+        held.contains(&"TrackEndEvent".to_owned()) && held.contains(&"stats".to_owned()),
+        "{held:?}"
+    );
+    assert_eq!(
+        world.events("track_start").len(),
+        1,
+        "the next track is the client's to start"
+    );
+    assert!(world.get(&id).await.1["track"].is_null());
+}
+
+#[tokio::test]
+async fn l7_a_resume_in_time_keeps_id_and_settings_and_replays_in_order() {
+    let world = World::new(quick()).await;
+    let (socket, id) = world.playing("sim:A?length=1").await;
+    world.arm(&id, 60).await;
+    socket.close(4000).await;
+    world.paused(&id).await;
     until(async || match world.events("track_end").len() {
         1 => Ok(()),
         ends => Err(ends),
@@ -150,14 +202,10 @@ async fn l6_l7_a_paused_session_plays_on_and_replays_in_order() {
         (&update["op"], &update["state"]["connected"]),
         (&json!("playerUpdate"), &json!(false))
     );
-    assert!(socket.silent(100).await, "the next track is the client's to start");
-    assert_eq!(
-        world
-            .rest(Method::PATCH, &format!("/v4/sessions/{id}"), Some(&json!({})))
-            .await
-            .1["resuming"],
-        true
-    );
+    assert!(socket.silent(100).await, "and nothing more");
+    let path = format!("/v4/sessions/{id}");
+    let settings = world.rest(Method::PATCH, &path, Some(&json!({}))).await.1;
+    assert_eq!(settings, json!({"resuming": true, "timeout": 60}));
 }
 
 #[tokio::test]
@@ -171,7 +219,10 @@ async fn l8_after_the_timeout_the_session_is_gone() {
         gone => Err(gone),
     })
     .await;
-    assert!(!world.connect(Some(&id)).await.2);
+    let (_socket, other, resumed) = world.connect(Some(&id)).await;
+    assert!(!resumed && other != id);
+    let (_socket, other, resumed) = world.connect(Some("neverheardofthis")).await;
+    assert!(!resumed && other != "neverheardofthis");
 }
 
 #[tokio::test]
@@ -202,7 +253,7 @@ async fn l10_a_handshake_that_aborts_still_cancels_the_timeout() {
         .await
         .unwrap();
     assert_eq!(response.status(), 400);
-    assert_eq!(response.headers()["Session-Resumed"], "true", "N4");
+    assert_eq!(response.headers()["Session-Resumed"], "true");
     let paused = Instant::now();
     until(async || {
         if paused.elapsed() > Duration::from_millis(1_200) {
@@ -231,11 +282,16 @@ async fn l11_the_same_voice_again_does_nothing_and_another_replaces_it() {
     world.patch(&id, &json!({"voice": voice("t2")})).await;
     let closed = socket.event("WebSocketClosedEvent").await;
     assert_eq!((&closed["code"], &closed["byRemote"]), (&json!(1000), &json!(false)));
-    let report = world.audio.report(GUILD, 0);
-    assert_eq!(report["gaps"], json!([]), "{report}");
-    let segments = report["segments"].as_array().unwrap();
-    let skipped = segments[1]["position_from_ms"].as_i64().unwrap() - segments[0]["position_to_ms"].as_i64().unwrap();
-    assert!((300..=360).contains(&skipped), "N9: {report}");
+    let mut blank = voice("t2");
+    blank["channelId"] = Value::Null;
+    let (status, refused) = world.player(&id, "", &json!({"voice": blank})).await;
+    assert_eq!(
+        (status.as_u16(), refused["message"].as_str()),
+        (
+            400,
+            Some("token, endpoint, sessionId and channelId must be provided in voice state")
+        )
+    );
 }
 
 #[tokio::test]
@@ -404,11 +460,6 @@ async fn l17_encoded_tracks_carry_the_position_and_start_there() {
     assert!(decoded["info"]["position"].as_u64().unwrap() > 0);
     let body = json!({"track": {"encoded": decoded["encoded"]}});
     assert_eq!(world.patch(&id, &body).await["track"]["info"]["title"], "A");
-    assert_eq!(
-        world.rest(Method::GET, "/v4/decodetrack?encodedTrack=xx", None).await.0,
-        500,
-        "N14"
-    );
 }
 
 #[tokio::test]
@@ -437,7 +488,6 @@ async fn l18_loading_has_five_answers() {
             _ => assert!(body["data"].is_object() || body["data"].is_array()),
         }
     }
-    assert_eq!(world.rest(Method::GET, "/v4/loadtracks", None).await.0, 400);
 }
 
 #[tokio::test]
@@ -473,9 +523,8 @@ async fn l20_a_server_told_to_stop_says_1001_and_forgets() {
 }
 
 #[tokio::test]
-async fn l21_l22_stats_count_the_whole_node_and_updates_keep_their_period() {
+async fn l21_stats_count_the_whole_node() {
     let world = World::new(Timing {
-        update_ms: 50,
         stats_ms: 100,
         ..quick()
     })
@@ -484,8 +533,30 @@ async fn l21_l22_stats_count_the_whole_node_and_updates_keep_their_period() {
     let (mut other, ..) = world.connect(None).await;
     let stats = other.next("stats").await;
     assert_eq!((&stats["players"], &stats["playingPlayers"]), (&json!(1), &json!(1)));
-    assert!(stats["frameStats"].is_null());
     world.patch(&id, &json!({"paused": true})).await;
     let (_, stats) = world.rest(Method::GET, "/v4/stats", None).await;
     assert_eq!((&stats["players"], &stats["playingPlayers"]), (&json!(1), &json!(0)));
+    assert!(stats["frameStats"].is_null() && stats["op"].is_null());
+}
+
+#[tokio::test]
+async fn l22_what_a_session_says_comes_in_the_order_in_which_it_happened() {
+    let world = World::new(quick()).await;
+    let (mut socket, id) = world.playing("sim:T0?length=60").await;
+    for number in 1..20 {
+        let body = json!({"track": {"identifier": format!("sim:T{number}?length=60")}});
+        world.patch(&id, &body).await;
+    }
+    for number in 1..20 {
+        let end = socket.next("event").await;
+        assert_eq!(
+            (&end["type"], &end["track"]["info"]["title"]),
+            (&json!("TrackEndEvent"), &json!(format!("T{}", number - 1)))
+        );
+        let start = socket.next("event").await;
+        assert_eq!(
+            (&start["type"], &start["track"]["info"]["title"]),
+            (&json!("TrackStartEvent"), &json!(format!("T{number}")))
+        );
+    }
 }

@@ -1,15 +1,14 @@
 //! A database of its own for one test, handles on it, and things to put into it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mongodb::bson::{Bson, Document, doc};
 use secrecy::SecretString;
 use segue::model::ids::{Epoch, GuildId, ItemId, MemberId, Rev};
 use segue::model::position::Anchor;
-use segue::model::record::{DeckRecord, Head, Lists, SCHEMA};
+use segue::model::record::{DeckRecord, Head, Lists};
 use segue::model::track::{Item, Track};
-use segue::store::{self, Checkpoint, GuildWrite, MemberRow, MemberState, Origin, SharedStore};
+use segue::store::{self, Assignment, Checkpoint, GuildWrite, MemberRow, Origin, ShardRow, SharedStore};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -62,6 +61,14 @@ impl Bed {
         match &self.place {
             Place::Sqlite(folder) => open(&sqlite_address(folder)).await,
             Place::Mongodb(uri) => open(uri).await,
+        }
+    }
+
+    /// Where it is, as `SEGUE_STORE` says it.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
+            Place::Sqlite(folder) => sqlite_address(folder),
+            Place::Mongodb(uri) => uri.clone(),
         }
     }
 
@@ -127,7 +134,43 @@ impl Bed {
         }
     }
 
-    async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
+    /// Makes all counted failures of a guild older.
+    pub(crate) async fn age_failures(&self, id: GuildId, ms: i64) {
+        let key = id.get().cast_signed();
+        match &self.place {
+            Place::Sqlite(folder) => {
+                let db = rusqlite::Connection::open(folder.path().join("segue.db")).expect("opens");
+                db.execute("UPDATE guild_failures SET at_ms = at_ms - ?2 WHERE id = ?1", [key, ms])
+                    .expect("updated");
+            }
+            Place::Mongodb(_) => {
+                let older = doc! { "$map": { "input": "$failures", "in": { "$subtract": ["$$this", ms] } } };
+                let guilds = self.collection("guilds").await;
+                let aged = guilds.update_one(doc! { "_id": key }, vec![doc! { "$set": { "failures": older } }]);
+                assert_eq!(aged.await.expect("updated").modified_count, 1);
+            }
+        }
+    }
+
+    /// Makes a member look as if it had not renewed for longer.
+    pub(crate) async fn age_member(&self, id: &MemberId, ms: i64) {
+        match &self.place {
+            Place::Sqlite(folder) => {
+                let db = rusqlite::Connection::open(folder.path().join("segue.db")).expect("opens");
+                let aged = "UPDATE members SET renewed_ms = renewed_ms - ?2 WHERE id = ?1";
+                db.execute(aged, rusqlite::params![id.0, ms]).expect("updated");
+            }
+            Place::Mongodb(_) => {
+                let older = doc! { "renewed_at": { "$subtract": ["$renewed_at", ms] } };
+                let members = self.collection("members").await;
+                let aged = members.update_one(doc! { "_id": &id.0 }, vec![doc! { "$set": older }]);
+                assert_eq!(aged.await.expect("updated").modified_count, 1);
+            }
+        }
+    }
+
+    /// A collection of it, on MongoDB.
+    pub(crate) async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
         let Place::Mongodb(uri) = &self.place else {
             panic!("not on MongoDB")
         };
@@ -161,22 +204,32 @@ pub(crate) fn me(name: &str) -> MemberId {
 
 pub(crate) fn member(name: &str) -> MemberRow {
     MemberRow {
-        id: me(name),
-        name: name.to_owned(),
-        state: MemberState::Live,
         origin: Origin {
             boot: Some("boot".into()),
             pid: 7,
             ..Origin::default()
         },
         http: Some("127.0.0.1:1".into()),
-        peer: None,
-        seq: 0,
-        renewed_ms: 0,
-        schema: SCHEMA,
-        shard_seq: BTreeMap::new(),
-        why: None,
+        ..MemberRow::new(me(name), name.to_owned())
     }
+}
+
+/// Says at term 0 that a member is to own a shard.
+pub(crate) async fn want(store: &SharedStore, shard: u32, name: &str) {
+    let assignment = Assignment {
+        shard,
+        want: me(name),
+        trace: None,
+    };
+    let applied = store.assign(0, &[assignment]).await.expect("assigns");
+    assert_eq!(applied, [shard]);
+}
+
+/// Assigns a shard to a member, and lets it claim it.
+pub(crate) async fn take(store: &SharedStore, shard: u32, previous: Option<&str>, name: &str) -> ShardRow {
+    want(store, shard, name).await;
+    let claimed = store.claim_shard(shard, previous.map(me).as_ref(), &me(name)).await;
+    claimed.expect("answers").expect("taken")
 }
 
 pub(crate) fn item(id: u64, title: &str) -> Item {
@@ -242,7 +295,7 @@ pub(crate) fn checkpoint(id: GuildId, owner: &str, epoch: u64, rev: u64, at_ms: 
 /// Claims a guild that is not there yet, and writes it once with lists: rev 1, epoch 1.
 pub(crate) async fn settle(store: &SharedStore, id: GuildId, owner: &str) {
     let row = store.claim_guild(id, 0, None, &me(owner)).await.expect("claims");
-    let epoch = row.expect("free").epoch.0;
+    let epoch = row.ours().expect("free").epoch.0;
     let first = GuildWrite {
         lists: Some(lists(3)),
         ..write(id, owner, epoch, 1)

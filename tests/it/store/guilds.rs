@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use segue::model::ids::{Epoch, Rev};
 use segue::model::position::Anchor;
-use segue::store::{GuildWrite, Written};
+use segue::store::{Fence, GuildClaim, GuildWrite, Written};
 
 use super::bed::{Bed, anchor, checkpoint, guild, lists, me, member, settle, write};
 
@@ -14,6 +14,7 @@ pub(crate) async fn a_missing_guild_is_created_with_epoch_one(bed: &Bed) {
         .claim_guild(guild(5), 3, None, &me("a"))
         .await
         .expect("answers")
+        .ours()
         .expect("free");
     assert_eq!(
         (row.epoch, row.rev, row.shard, row.active),
@@ -21,12 +22,13 @@ pub(crate) async fn a_missing_guild_is_created_with_epoch_one(bed: &Bed) {
     );
     assert_eq!(row.snapshot, segue::model::record::Snapshot::default());
     let again = store.claim_guild(guild(5), 3, None, &me("a")).await.expect("answers");
-    assert_eq!(again, Some(row), "idempotent for its owner");
+    assert_eq!(again.ours(), Some(row), "idempotent for its owner");
     let big = guild(u64::MAX - 1);
     let row = store
         .claim_guild(big, 3, None, &me("a"))
         .await
         .expect("answers")
+        .ours()
         .expect("free");
     assert_eq!(row.id, big);
 }
@@ -39,30 +41,31 @@ pub(crate) async fn a_guild_of_a_living_member_is_not_taken(bed: &Bed) {
     settle(store, guild(1), "a").await;
     assert_eq!(
         store.claim_guild(guild(1), 0, None, &me("b")).await.expect("answers"),
-        None
+        GuildClaim::Theirs
     );
     assert_eq!(
         store
             .claim_guild(guild(1), 0, Some(&me("dead")), &me("b"))
             .await
             .expect("answers"),
-        None
+        GuildClaim::Theirs
     );
     let row = store
         .claim_guild(guild(1), 0, Some(&me("a")), &me("b"))
         .await
         .expect("answers")
+        .ours()
         .expect("given");
     assert_eq!((row.epoch, row.rev, row.owner), (Epoch(2), Rev(1), Some(me("b"))));
     assert_eq!(row.snapshot.lists, lists(3));
     // Whoever is fenced can be taken from, also when nobody remembers that it was the owner.
     settle(store, guild(2), "dead").await;
-    assert!(store.fence(&me("dead"), "silent").await.expect("fences"));
+    assert!(store.fence(&Fence::proven(me("dead"), "silent")).await.expect("fences"));
     let row = store
         .claim_guild(guild(2), 0, Some(&me("a")), &me("b"))
         .await
         .expect("answers");
-    assert_eq!(row.expect("taken").epoch, Epoch(2));
+    assert_eq!(row.ours().expect("taken").epoch, Epoch(2));
 }
 
 pub(crate) async fn seal_takes_what_the_dead_left_soonest_end_first(bed: &Bed) {
@@ -109,8 +112,9 @@ pub(crate) async fn seal_leaves_other_shards_and_other_owners_alone(bed: &Bed) {
         .claim_guild(guild(4), 7, None, &me("a"))
         .await
         .expect("answers")
+        .ours()
         .expect("free");
-    assert!(store.fence(&me("dead"), "silent").await.expect("fences"));
+    assert!(store.fence(&Fence::proven(me("dead"), "silent")).await.expect("fences"));
     let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
     let mut ids: Vec<_> = sealed.active.iter().map(|row| row.id.get()).collect();
     ids.sort_unstable();
@@ -149,7 +153,7 @@ pub(crate) async fn members_that_race_leave_exactly_one_owner(bed: &Bed) {
     let sealed = sealed.expect("seals");
     for (id, (claimed, written)) in (1..=20).zip(claimed.into_iter().zip(written)) {
         let row = bed.store.guild(guild(id)).await.expect("reads").expect("there");
-        let claimed = claimed.expect("answers");
+        let claimed = claimed.expect("answers").ours();
         let in_seal = sealed.active.iter().any(|row| row.id == guild(id));
         assert_eq!(row.epoch, Epoch(2), "taken once");
         match row.owner {
@@ -177,11 +181,13 @@ pub(crate) async fn a_write_of_an_old_epoch_is_lost(bed: &Bed) {
         .claim_guild(guild(1), 0, Some(&me("a")), &me("b"))
         .await
         .expect("answers")
+        .ours()
         .expect("given");
     store
         .claim_guild(guild(1), 0, Some(&me("b")), &me("a"))
         .await
         .expect("answers")
+        .ours()
         .expect("given");
     for (owner, epoch) in [("a", 1), ("b", 2), ("b", 3), ("a", 4)] {
         let written = store
@@ -335,6 +341,7 @@ pub(crate) async fn a_checkpoint_names_exactly_what_is_lost(bed: &Bed) {
         .claim_guild(guild(2), 0, Some(&me("a")), &me("b"))
         .await
         .expect("answers")
+        .ours()
         .expect("given");
     assert!(store.delete_guild(guild(4), &me("a"), Epoch(1)).await.expect("deletes"));
     let batch: Vec<_> = (1..=6)
@@ -372,6 +379,7 @@ pub(crate) async fn a_deleted_guild_is_forgotten_and_only_by_its_owner(bed: &Bed
         .claim_guild(guild(1), 0, None, &me("b"))
         .await
         .expect("answers")
+        .ours()
         .expect("free");
     assert_eq!(row.snapshot.lists, segue::model::record::Lists::default());
 }

@@ -1,19 +1,24 @@
 //! What is special about a replica set: outages, round trips, addresses.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use mongodb::bson::doc;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
 use secrecy::SecretString;
+use segue::model::ids::Epoch;
 use segue::store::mongo::MongoStore;
-use segue::store::{OPERATION_DEADLINE, SharedStore, Store as _, StoreError, Written};
+use segue::store::{
+    Assignment, Campaign, Fence, GuildRow, OPERATION_DEADLINE, SharedStore, Store as _, StoreError, Written,
+};
 use tokio::time::Instant;
 
-use super::bed::{checkpoint, guild, me, member, open, playing, settle, write};
+use super::bed::{Bed, checkpoint, guild, me, member, open, playing, settle, take, write};
 use crate::mongod::{self, ReplicaSet};
 
 /// An operation's deadline, and something for a busy machine.
@@ -63,6 +68,7 @@ async fn a_thousand_checkpoints_are_one_round_trip() {
                 .claim_guild(guild(id), 0, None, me)
                 .await
                 .expect("claims")
+                .ours()
                 .expect("free");
             store.write_guild(&write(guild(id), "a", 1, 1)).await.expect("writes")
         }
@@ -76,14 +82,139 @@ async fn a_thousand_checkpoints_are_one_round_trip() {
     println!("1,000 checkpoints: {:?}", begun.elapsed());
     assert!(lost.is_empty());
     assert_eq!(commands.load(Ordering::Relaxed), 1);
+}
+
+/// A store that counts its commands by name.
+async fn counting(uri: String) -> (MongoStore, Arc<Mutex<BTreeMap<String, usize>>>) {
+    let mut options = ClientOptions::parse(uri).await.expect("an address");
+    let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let counter = Arc::clone(&counts);
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if let CommandEvent::Started(started) = event {
+            *counter
+                .lock()
+                .expect("never poisoned")
+                .entry(started.command_name)
+                .or_default() += 1;
+        }
+    }));
+    let store = MongoStore::with_options(options).await.expect("opens");
+    counts.lock().expect("never poisoned").clear();
+    (store, counts)
+}
+
+/// Seals and releases a shard of that many guilds, and says how long it took.
+async fn change_hands(bed: &Bed, guilds: u32) {
+    settle(&bed.store, guild(1), "a").await;
+    let collection = bed.collection("guilds").await;
+    let first = collection.find_one(doc! {}).await.expect("found").expect("a guild");
+    for part in (2..=guilds).collect::<Vec<_>>().chunks(500) {
+        let rows = part.iter().map(|id| {
+            let mut row = first.clone();
+            row.extend(doc! { "_id": i64::from(*id), "ends_at_ms": i64::from(guilds - id) });
+            row
+        });
+        collection.insert_many(rows).await.expect("inserted");
+    }
+    let (store, counts) = counting(bed.address()).await;
     let begun = Instant::now();
-    let sealed = store.seal(0, Some(&me), &super::bed::me("b")).await.expect("seals");
-    println!(
-        "sealing 1,000 guilds: {:?}, {} commands",
-        begun.elapsed(),
-        commands.load(Ordering::Relaxed)
+    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let counts = counts.lock().expect("never poisoned").clone();
+    told(&format!("sealing {guilds} guilds: {:?}, {counts:?}", begun.elapsed()));
+    assert_eq!(sealed.active.len(), guilds as usize);
+    let ours = |row: &GuildRow| row.epoch == Epoch(2) && row.owner == Some(me("b"));
+    assert!(sealed.active.iter().all(ours));
+    assert!(sealed.active.is_sorted_by_key(|row| row.ends_at_ms));
+    // The other find asks which members are final; what does not fit into one answer comes from the same cursor.
+    assert_eq!((counts["update"], counts["find"]), (1, 2), "{counts:?}");
+    let others = counts
+        .keys()
+        .filter(|name| !["update", "find", "getMore"].contains(&name.as_str()));
+    assert_eq!(others.count(), 0, "{counts:?}");
+    take(&bed.store, 0, None, "b").await;
+    let begun = Instant::now();
+    let released = bed.store.release_shard(0, &me("b"), Epoch(1), None).await;
+    assert!(released.expect("releases"));
+    told(&format!("releasing them: {:?}", begun.elapsed()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_guilds_of_a_shard_are_sealed_by_one_update_and_one_find() {
+    if let Some(bed) = Bed::mongodb("one_update_and_one_find").await {
+        change_hands(&bed, 1_200).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures: cargo test --test it store::mongo::figures -- --ignored --nocapture"]
+async fn figures() {
+    if let Some(bed) = Bed::mongodb("figures").await {
+        change_hands(&bed, 11_000).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_confirmed_is_looked_up_and_answered_as_it_is() {
+    let Some(set) = mongod::shared().await else { return };
+    let plain = open(&set.uri("unsure")).await;
+    let unsure = open(&format!("{}&appName=unsure", set.uri("unsure"))).await;
+    for name in ["a", "b", "dead"] {
+        plain.join(member(name)).await.expect("joins");
+    }
+    settle(&plain, guild(1), "a").await;
+    let wanted = |name: &str| Assignment {
+        shard: 0,
+        want: me(name),
+        trace: None,
+    };
+    let store = &unsure;
+    // Every write happens, and the server says that no majority confirmed it in time.
+    set.unconfirmed("unsure", &["update", "findAndModify"]).await;
+    assert_eq!(store.new_term(&me("a")).await.expect("is looked up"), 1);
+    let elected = store.campaign(&me("a"), 60_000).await.expect("is looked up");
+    assert_eq!(elected, Campaign::Leader { term: 1 });
+    let fence = Fence {
+        trace: Some("00-aa-bb-01".into()),
+        ..Fence::proven(me("dead"), "silent")
+    };
+    assert!(store.fence(&fence).await.expect("is looked up"));
+    // It is done, but the members are told last, and nothing shows whether they were: the caller asks again.
+    let told = store.assign(1, &[wanted("a")]).await;
+    assert!(matches!(told, Err(StoreError::Unknown { .. })), "{told:?}");
+    let claimed = store.claim_shard(0, None, &me("a")).await.expect("is looked up");
+    assert_eq!(claimed.expect("taken").epoch, Epoch(1));
+    let sealed = store.seal(0, None, &me("a")).await.expect("is looked up");
+    assert_eq!(sealed.active.len(), 1);
+    assert_eq!(
+        store
+            .write_guild(&write(guild(1), "a", 1, 2))
+            .await
+            .expect("is looked up"),
+        Written::Done
     );
-    assert_eq!(sealed.active.len(), 1_000);
+    assert!(
+        store
+            .release_shard(0, &me("a"), Epoch(1), None)
+            .await
+            .expect("is looked up")
+    );
+    assert!(store.resign(&me("a"), 1).await.expect("is looked up"));
+    set.confirms_again().await;
+    let scan = plain.scan().await.expect("scans");
+    assert_eq!((scan.leader.term, scan.leader.holder), (1, None));
+    assert_eq!((&scan.shards[0].owner, scan.shards[0].epoch), (&None, Epoch(1)));
+    let row = plain.guild(guild(1)).await.expect("reads").expect("there");
+    assert_eq!((row.owner, row.rev.0), (None, 2));
+    // The connection is lost before the command arrives, and nobody tries again: that is no refusal.
+    set.hangs_up_once("unsure", "update").await;
+    let lost = store.assign(2, &[wanted("b")]).await;
+    assert!(matches!(lost, Err(StoreError::Unknown { .. })), "{lost:?}");
+    assert_eq!(plain.shards().await.expect("shards")[0].want_term, 1);
+    assert_eq!(store.assign(2, &[wanted("b")]).await.expect("assigns"), [0]);
+    set.hangs_up_once("unsure", "update").await;
+    let lost = store.assign(1, &[wanted("a")]).await;
+    assert!(lost.expect("a higher term said so, whatever arrived").is_empty());
+    set.confirms_again().await;
 }
 
 /// Writes ever higher revs until one is confirmed after `from`; every call must end in time. Returns the last that was.
@@ -190,4 +321,10 @@ async fn fails_in_time(store: &SharedStore, span: Duration) {
         let failed = errors.iter().flatten().count();
         assert!(failed == 3 || begun.elapsed() < Duration::from_secs(2), "{errors:?}");
     }
+}
+
+/// For whoever wants to know how long it took.
+#[expect(clippy::print_stderr, reason = "no figure is asserted here")]
+fn told(words: &str) {
+    eprintln!("{words}");
 }

@@ -1,13 +1,13 @@
 //! What a snapshot keeps, and the schemas.
 
-use segue::model::ids::{GuildId, Rev};
+use segue::model::ids::{Epoch, GuildId, Rev};
 use segue::model::record::{
     DeckRecord, Head, LoopMode, PauseReason, PendingRecord, SCHEMA, VoiceCredentials, VoiceRecord,
 };
-use segue::store::{GuildWrite, StoreError, Written};
+use segue::store::{GuildWrite, MemberRow, MemberState, StoreError, Written};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, guild, item, lists, me, playing, settle, write};
+use super::bed::{Bed, checkpoint, guild, item, lists, me, member, playing, settle, take, write};
 
 /// Text that breaks what treats it as anything but text.
 const HOSTILE: &str = "\u{0} $set {\"a.b\":1} '; DROP TABLE guilds; -- \u{202e}rtl\u{2066} 🎵𝄞 %24 \u{fffd} é\u{301}";
@@ -133,6 +133,7 @@ pub(crate) async fn schema_one_is_written_while_somebody_needs_it(bed: &Bed) {
         .claim_guild(guild(2), 0, None, &me("a"))
         .await
         .expect("answers")
+        .ours()
         .expect("free");
     assert_eq!(bed.raw_head(guild(2)).await["schema"], 1);
     store.set_write_schema(99);
@@ -141,6 +142,87 @@ pub(crate) async fn schema_one_is_written_while_somebody_needs_it(bed: &Bed) {
     assert_eq!(bed.raw_head(guild(1)).await["schema"], 2);
     let row = store.guild(guild(1)).await.expect("reads").expect("there");
     assert_eq!(row.snapshot.lists, lists(3));
+}
+
+pub(crate) async fn what_an_older_member_cannot_read_is_rewritten_before_it_gets_it(bed: &Bed) {
+    let store = &bed.store;
+    store.join(member("a")).await.expect("joins");
+    take(store, 0, None, "a").await;
+    for id in 1..=3 {
+        settle(store, guild(id), "a").await;
+    }
+    settle(store, guild(4), "b").await;
+    bed.put_raw(guild(5), &me("a"), &fixture("schema-3"), None).await;
+    let saved = store.checkpoint(&[checkpoint(guild(1), "a", 1, 1, 60_000)]).await;
+    assert!(saved.expect("saves").is_empty());
+    let before = store.guild(guild(1)).await.expect("reads").expect("there");
+    assert_eq!(
+        store.lower_schema(0, &me("a")).await.expect("rewrites"),
+        0,
+        "nobody needs it"
+    );
+    // An older version joins: at the next look it is known, and what it cannot read becomes readable.
+    let older = MemberRow {
+        schema: 1,
+        ..member("old")
+    };
+    bed.another().await.join(older).await.expect("joins");
+    assert_eq!(store.write_schema(), SCHEMA);
+    assert_eq!(store.scan().await.expect("scans").members.len(), 2);
+    assert_eq!(store.write_schema(), 1);
+    assert_eq!(store.lower_schema(0, &me("a")).await.expect("rewrites"), 3);
+    assert_eq!(
+        store.lower_schema(0, &me("a")).await.expect("rewrites"),
+        0,
+        "idempotent"
+    );
+    let stored = bed.raw_head(guild(1)).await;
+    assert_eq!(
+        (&stored["schema"], stored["queue"].as_array().map(Vec::len)),
+        (&json!(1), Some(3))
+    );
+    assert_eq!(
+        store.guild(guild(1)).await.expect("reads"),
+        Some(before),
+        "nothing else changed"
+    );
+    assert_eq!(
+        bed.raw_head(guild(4)).await["schema"],
+        json!(SCHEMA),
+        "another member's"
+    );
+    assert_eq!(
+        bed.raw_head(guild(5)).await,
+        fixture("schema-3"),
+        "nobody here can read it"
+    );
+}
+
+pub(crate) async fn a_shard_is_released_in_a_schema_that_everybody_reads(bed: &Bed) {
+    let store = &bed.store;
+    store.join(member("a")).await.expect("joins");
+    take(store, 0, None, "a").await;
+    settle(store, guild(1), "a").await;
+    let older = MemberRow {
+        schema: 1,
+        ..member("old")
+    };
+    bed.another().await.join(older).await.expect("joins");
+    assert!(
+        store
+            .release_shard(0, &me("a"), Epoch(1), None)
+            .await
+            .expect("releases")
+    );
+    assert_eq!(
+        bed.raw_head(guild(1)).await["schema"],
+        1,
+        "though nobody had looked since it joined"
+    );
+    // It ends; for as long as it is remembered, it may come back.
+    assert!(store.set_state(&me("old"), MemberState::Gone).await.expect("goes"));
+    assert_eq!(store.members().await.expect("members").len(), 2);
+    assert_eq!(store.write_schema(), 1);
 }
 
 pub(crate) async fn a_newer_record_is_named_and_left_untouched(bed: &Bed) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use futures_util::future::join_all;
 use secrecy::SecretString;
 use segue::store::sqlite::SqliteStore;
-use segue::store::{GuildWrite, Store as _, StoreError, Written};
+use segue::store::{GuildClaim, GuildWrite, Store as _, StoreError, Written};
 
 use super::bed::{guild, lists, me, open, write};
 
@@ -76,6 +76,7 @@ async fn a_full_disk_is_told_and_what_was_confirmed_stays() {
         .claim_guild(guild(1), 0, None, &me("a"))
         .await
         .expect("claims")
+        .ours()
         .expect("free");
     for rev in 1..200 {
         let next = GuildWrite {
@@ -114,6 +115,7 @@ async fn one_request_that_does_not_fit_takes_no_other_with_it() {
             .claim_guild(guild(id), 0, None, &me("a"))
             .await
             .expect("claims")
+            .ours()
             .expect("free");
     }
     store.limit_pages(80).await.expect("limited");
@@ -142,7 +144,7 @@ async fn requests_that_wait_share_a_commit() {
     let before = store.commits();
     let me = me("a");
     let claims = join_all((1..=200).map(|id| store.claim_guild(guild(id), 0, None, &me))).await;
-    assert!(claims.iter().all(|claim| matches!(claim, Ok(Some(_)))));
+    assert!(claims.iter().all(|claim| matches!(claim, Ok(GuildClaim::Ours(_)))));
     let commits = store.commits() - before;
     assert!(commits < 100, "{commits} commits for 200 writes");
 }
@@ -171,6 +173,7 @@ async fn what_another_process_locks_is_unavailable_within_the_deadline() {
         .claim_guild(guild(1), 0, None, &me("a"))
         .await
         .expect("claims")
+        .ours()
         .expect("free");
 }
 
@@ -185,6 +188,7 @@ async fn figures() {
             .claim_guild(guild(id), 0, None, &me)
             .await
             .expect("claims")
+            .ours()
             .expect("free");
     }
     let round = |rev| {

@@ -71,6 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "model",
             "lifecycle",
             "sim",
             "config",

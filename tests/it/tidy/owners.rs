@@ -14,6 +14,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["src/telemetry/http.rs", "src/sim/", "src/demo/"]),
     ("prometheus_client", &["src/telemetry/metrics/"]),
     ("opentelemetry", &["src/telemetry/"]),
+    ("opentelemetry_appender_tracing", &["src/telemetry/"]),
     ("opentelemetry_sdk", &["src/telemetry/"]),
     ("opentelemetry_otlp", &["src/telemetry/"]),
     ("fluent_bundle", &["src/ui/"]),

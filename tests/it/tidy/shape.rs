@@ -14,10 +14,13 @@ const EMPTY_WORDS: &[&str] = &[
     "util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "stuff",
 ];
 /// Where Rust begins.
-const ROOTS: &[&str] = &["src/lib.rs", "src/main.rs", "xtask/src/main.rs"];
+const ROOTS: &[&str] = &["src/lib.rs", "src/main.rs", "xtask/src/main.rs", "benches/aims/main.rs"];
 
 fn everything() -> Vec<Source> {
-    ["src", "tests", "xtask/src"].into_iter().flat_map(rust_files).collect()
+    ["src", "tests", "benches", "xtask/src"]
+        .into_iter()
+        .flat_map(rust_files)
+        .collect()
 }
 
 #[test]

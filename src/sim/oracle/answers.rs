@@ -1,44 +1,10 @@
-//! One member at a time: `two_drivers` (its gateway half), `answered_twice`, `needless_registration`.
+//! One member at a time answers and registers: `answered_twice`, `needless_registration`.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::{Event, Rule, Violation, guild, number, text};
-
-/// An op 4 on a gateway socket that is older than the shard's newest.
-#[derive(Debug, Default)]
-pub(super) struct TwoDrivers {
-    newest: HashMap<u64, u64>,
-}
-
-impl Rule for TwoDrivers {
-    fn observe(&mut self, at_ms: u64, kind: &str, event: &Event, found: &mut Vec<Violation>) {
-        let (Some(shard), Some(conn)) = (number(event, "shard"), number(event, "conn")) else {
-            return;
-        };
-        match kind {
-            "session_opened" => self.took(shard, conn),
-            "resume" if text(event, "outcome") == "ok" => self.took(shard, conn),
-            "voice_request" if self.newest.get(&shard).is_some_and(|newest| conn < *newest) => {
-                found.push(Violation {
-                    at_ms,
-                    rule: "two_drivers",
-                    guild: guild(event),
-                    detail: format!("op 4 on socket {conn} of shard {shard}, which another socket took over"),
-                });
-            }
-            _ => {}
-        }
-    }
-}
-
-impl TwoDrivers {
-    fn took(&mut self, shard: u64, conn: u64) {
-        let newest = self.newest.entry(shard).or_default();
-        *newest = conn.max(*newest);
-    }
-}
 
 /// Two members answer one interaction with content of their own, and Discord refuses neither. A member that ends what
 /// another one deferred is fine, and so is one that edits the same reply again.
@@ -97,18 +63,6 @@ mod tests {
     use super::super::testing::{broken, event};
     use super::*;
 
-    fn resumed(conn: u64) -> Event {
-        event(
-            1,
-            "resume",
-            json!({"shard": 0, "conn": conn, "outcome": "ok", "session": "s"}),
-        )
-    }
-
-    fn op_4(conn: u64, shard: u64) -> Event {
-        event(2, "voice_request", json!({"shard": shard, "conn": conn, "guild": "1"}))
-    }
-
     fn answered(who: &str, kind: u64, status: u64) -> Event {
         let fields = json!({"interaction": "1", "type": kind, "status": status, "user_agent": who});
         event(1, "interaction_answered", fields)
@@ -120,12 +74,6 @@ mod tests {
             "interaction_written",
             json!({"interaction": "1", "how": how, "user_agent": who}),
         )
-    }
-
-    #[test]
-    fn two_drivers_fires_on_an_op_4_of_an_older_socket_only() {
-        assert_eq!(broken(&[resumed(1), resumed(2), op_4(1, 0)], 2), ["two_drivers"]);
-        assert!(broken(&[resumed(1), op_4(1, 0), resumed(2), op_4(2, 0), op_4(1, 1)], 2).is_empty());
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! An auto-save round of a thousand players: how many batches, and how long it takes.
+
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use segue::sim;
+use serde_json::Value;
+
+use super::Line;
+use crate::crowd;
+use crate::figure::{Aim, Figure, Outcome};
+use crate::harness::{Bot, Setup, World, within};
+use crate::mongod::ReplicaSet;
+
+pub(crate) const LINE: Line = Line {
+    name: "autosave",
+    about: "a round of 1,000 players: commands that MongoDB was sent, and milliseconds",
+    run: || Box::pin(measure()),
+};
+
+const PLAYERS: usize = 1_000;
+/// So many that Discord lets all guilds join within a minute.
+const SHARDS: u32 = 16;
+const JOINS: usize = 95;
+/// Long enough for everything else to be written before the round.
+const INTERVAL: &str = "20s";
+const INTERVAL_MS: f64 = 20_000.0;
+
+async fn measure() -> Outcome {
+    let Some(set) = ReplicaSet::private().await else {
+        return Outcome::Skipped("no mongod; set SEGUE_MONGOD or run it by `cargo xtask bench`".to_owned());
+    };
+    let world = World::with(sim::Options {
+        guilds: PLAYERS + 200,
+        shards: SHARDS,
+        max_concurrency: SHARDS,
+        nodes: vec!["a".into(), "b".into()],
+        ..sim::Options::default()
+    })
+    .await;
+    let setup = Setup::store(&world, set.uri("autosave")).set("SEGUE_AUTOSAVE_INTERVAL", INTERVAL);
+    let bot = setup.ready().await;
+    let places = crowd::spread(&crowd::places(&world).await, PLAYERS, JOINS);
+    crowd::play(&world, &places, "Alpha").await;
+    // A successor knows of no anchor that is stored: its first round writes all of them.
+    bot.kill().await;
+    let bot = setup.ready().await;
+    let server = Server::connect(&set).await;
+    within(Duration::from_mins(1), "every guild is carried on", || async {
+        let count = bot.count("recovered");
+        if count >= PLAYERS { Ok(()) } else { Err(count) }
+    })
+    .await;
+    let before = server.at_rest(&bot).await;
+    let round = bot.logged("auto-saved").await;
+    let after = server.updates().await;
+    Outcome::Measured(figures(&round, before, after))
+}
+
+fn figures(round: &Value, before: Updates, after: Updates) -> Vec<Figure> {
+    let number = |key: &str| round[key].as_f64().unwrap();
+    let figure = |what: &str, value: f64, unit: &'static str, against: f64, of: &str, aim: Aim| Figure {
+        what: what.to_owned(),
+        value,
+        unit,
+        against,
+        of: of.to_owned(),
+        aim,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let since = |before: i64, after: i64| (after - before) as f64;
+    let players = 1_000.0;
+    vec![
+        figure(
+            "players written in the round",
+            number("written"),
+            "",
+            players,
+            "all of them",
+            Aim::AtLeast(1.0),
+        ),
+        figure(
+            "documents that MongoDB changed",
+            since(before.statements, after.statements),
+            "",
+            players,
+            "one for each player",
+            Aim::AtMost(1.0),
+        ),
+        figure(
+            "update commands that MongoDB was sent",
+            since(before.commands, after.commands),
+            "",
+            1.0,
+            "one batch",
+            Aim::AtMost(1.0),
+        ),
+        figure(
+            "time for the round",
+            number("took_ms"),
+            "ms",
+            INTERVAL_MS,
+            "the time between rounds",
+            Aim::Told,
+        ),
+    ]
+}
+
+/// What the server counted since it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Updates {
+    commands: i64,
+    statements: i64,
+}
+
+/// The primary, looked at from outside of the bot.
+struct Server(Client);
+
+impl Server {
+    async fn connect(set: &ReplicaSet) -> Self {
+        Self(Client::with_uri_str(set.uri("admin")).await.unwrap())
+    }
+
+    async fn updates(&self) -> Updates {
+        let admin = self.0.database("admin");
+        let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
+        Updates {
+            commands: number(&status, &["metrics", "commands", "update", "total"]),
+            statements: number(&status, &["opcounters", "update"]),
+        }
+    }
+
+    /// Waits until nothing was updated for two seconds. The round must not have been by then.
+    async fn at_rest(&self, bot: &Bot) -> Updates {
+        let mut before = self.updates().await;
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let now = self.updates().await;
+            assert_eq!(
+                bot.count("auto-saved"),
+                0,
+                "the round came before the store was at rest"
+            );
+            if now == before {
+                return now;
+            }
+            before = now;
+        }
+    }
+}
+
+fn number(document: &Document, path: &[&str]) -> i64 {
+    let (last, folders) = path.split_last().unwrap();
+    let inner = folders
+        .iter()
+        .fold(document, |inside, name| inside.get_document(name).unwrap());
+    match inner.get(last) {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        other => panic!("{path:?}: {other:?}"),
+    }
+}

@@ -1,0 +1,89 @@
+//! What a replica holds in memory: by itself, and more for each idle guild, each that plays, and each queued track.
+
+use serde_json::json;
+
+use super::Line;
+use crate::crowd;
+use crate::figure::{Aim, Figure, Outcome};
+use crate::harness::{Bot, Setup, World};
+use crate::process::settled_kb;
+use segue::sim;
+
+pub(crate) const LINE: Line = Line {
+    name: "memory",
+    about: "resident memory: an empty shard, an idle guild, one that plays, a queued track",
+    run: || Box::pin(measure()),
+};
+
+/// Idle guilds on one shard; Discord allows 2,500.
+const IDLE: usize = 2_400;
+/// Guilds that play, on so many shards that Discord lets all of them join within a minute.
+const PLAYING: usize = 600;
+const SHARDS: u32 = 10;
+const JOINS: usize = 95;
+/// Guilds that get a long queue, and how long.
+const QUEUES: usize = 60;
+const QUEUED: usize = 900;
+
+async fn measure() -> Outcome {
+    let mut figures = Vec::new();
+    let (_world, bot) = replica(0, 1).await;
+    let empty = settled_kb(bot.pid()).await;
+    bot.kill().await;
+    figures.push(figure("a replica with an empty shard", "MB", empty / 1_024.0, 40.0));
+
+    let (_world, bot) = replica(IDLE, 1).await;
+    let idle = settled_kb(bot.pid()).await;
+    bot.kill().await;
+    figures.push(figure(
+        "more for an idle guild",
+        "KB",
+        (idle - empty) / count(IDLE),
+        1.0,
+    ));
+
+    let (world, bot) = replica(PLAYING + 200, SHARDS).await;
+    let before = settled_kb(bot.pid()).await;
+    let places = crowd::spread(&crowd::places(&world).await, PLAYING, JOINS);
+    crowd::play(&world, &places, "Alpha").await;
+    let playing = settled_kb(bot.pid()).await;
+    let each = (playing - before) / count(PLAYING);
+    figures.push(figure("more for a guild that plays", "KB", each, 8.0));
+
+    let query = format!("sim:playlist:Long?count={QUEUED}&length=600");
+    crowd::ask_all(&world, &places[..QUEUES], "play", &json!({ "query": query })).await;
+    let queued = settled_kb(bot.pid()).await;
+    let each = (queued - playing) / count(QUEUES * QUEUED);
+    figures.push(figure("more for a queued track", "KB", each, 0.8));
+    bot.kill().await;
+    Outcome::Measured(figures)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few ten thousand")]
+const fn count(number: usize) -> f64 {
+    number as f64
+}
+
+fn figure(what: &str, unit: &'static str, value: f64, most: f64) -> Figure {
+    Figure {
+        what: what.to_owned(),
+        value,
+        unit,
+        against: most,
+        of: "the limit".to_owned(),
+        aim: Aim::AtMost(1.0),
+    }
+}
+
+async fn replica(guilds: usize, shards: u32) -> (World, Bot) {
+    let world = World::with(sim::Options {
+        guilds,
+        shards,
+        max_concurrency: shards,
+        nodes: vec!["a".into(), "b".into()],
+        ..sim::Options::default()
+    })
+    .await;
+    let bot = Setup::sqlite(&world).ready().await;
+    (world, bot)
+}

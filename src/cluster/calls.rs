@@ -1,0 +1,192 @@
+//! The coordinator's calls to the store: each ends as an event, with its failure logged here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::{debug, info, warn};
+
+use super::coordinator::event::{Beginning, Event, Failed, Renewal};
+use super::duty::Cause;
+use super::permit::Clock;
+use super::timing;
+use super::trail::Trail;
+use crate::lifecycle::wall_ms;
+use crate::model::ids::{Epoch, MemberId};
+use crate::store::{Assignment, Beat, Fence, MemberRow, MemberState, SharedStore, StoreError};
+
+/// A member that is to be declared dead.
+pub(super) struct ToFence {
+    pub(super) member: MemberRow,
+    pub(super) cause: Cause,
+    pub(super) why: &'static str,
+    pub(super) overdue_ms: Option<i64>,
+    pub(super) lost_ms: i64,
+}
+
+/// Shards that are to be given to somebody.
+pub(super) struct ToAssign {
+    pub(super) term: u64,
+    pub(super) assignments: Vec<Assignment>,
+    pub(super) moved: Vec<u32>,
+    pub(super) begin: Vec<Beginning>,
+}
+
+fn heard<T>(what: &'static str, answer: Result<T, StoreError>) -> Result<T, Failed> {
+    answer.map_err(|error| {
+        if error.is_passing() {
+            debug!(%error, "cannot {what}");
+        } else {
+            warn!(%error, "cannot {what}");
+        }
+        Failed
+    })
+}
+
+pub(super) async fn renew(store: SharedStore, me: MemberId, beat: Beat, clock: Clock) -> Event {
+    let sent_ms = clock.now_ms();
+    let answer = match heard("renew", store.renew(&me, &beat).await) {
+        Ok(Some(row)) => Renewal::Done(Box::new(row)),
+        Ok(None) => Renewal::Refused,
+        Err(Failed) => Renewal::Failed,
+    };
+    Event::Renewed { sent_ms, answer }
+}
+
+pub(super) fn held(why: &str, sent_ms: i64) -> impl Future<Output = Event> + Send + use<> {
+    warn!(why, "not renewing: this process makes no progress");
+    std::future::ready(Event::Renewed {
+        sent_ms,
+        answer: Renewal::Held,
+    })
+}
+
+pub(super) async fn look(store: SharedStore, clock: Clock) -> Event {
+    let sent_ms = clock.now_ms();
+    let answer = heard("look at members and shards", store.scan().await);
+    Event::Looked {
+        sent_ms,
+        wall_ms: wall_ms(),
+        answer,
+    }
+}
+
+pub(super) async fn claim(store: SharedStore, me: MemberId, shard: u32, previous: Option<MemberId>) -> Event {
+    let answer = heard("claim a shard", store.claim_shard(shard, previous.as_ref(), &me).await);
+    Event::Claimed {
+        shard,
+        wall_ms: wall_ms(),
+        answer: answer.map(|row| row.map(Box::new)),
+    }
+}
+
+pub(super) async fn release(
+    store: SharedStore,
+    me: MemberId,
+    shard: u32,
+    epoch: Epoch,
+    trace: Option<String>,
+) -> Event {
+    let answer = store.release_shard(shard, &me, epoch, trace.as_deref()).await;
+    Event::Released {
+        shard,
+        answer: heard("release a shard", answer),
+    }
+}
+
+pub(super) async fn fence(store: SharedStore, order: ToFence, trail: Arc<dyn Trail>) -> Event {
+    let ToFence {
+        member,
+        cause,
+        why,
+        overdue_ms,
+        lost_ms,
+    } = order;
+    let trace = trail.lost(&member, cause, why, lost_ms);
+    let from_ms = wall_ms();
+    let fence = Fence {
+        id: member.id.clone(),
+        why: why.to_owned(),
+        trace: trace.clone(),
+        overdue_ms,
+    };
+    let answer = heard("declare a member dead", store.fence(&fence).await);
+    if answer == Ok(true) {
+        info!(member = %member.id, name = member.name, why, "declared a member dead");
+    }
+    if let Some(trace) = trace {
+        trail.fenced(&trace, answer == Ok(true), from_ms, wall_ms());
+    }
+    Event::Fenced {
+        member: member.id,
+        answer,
+    }
+}
+
+pub(super) async fn assign(store: SharedStore, order: ToAssign, trail: Arc<dyn Trail>) -> Event {
+    let ToAssign {
+        term,
+        mut assignments,
+        moved,
+        begin,
+    } = order;
+    for Beginning { member, only, shards } in begin {
+        let trace = trail.leaving(&member, only);
+        for assignment in assignments.iter_mut().filter(|one| shards.contains(&one.shard)) {
+            assignment.trace.clone_from(&trace);
+        }
+    }
+    let from_ms = wall_ms();
+    let answer = heard("assign shards", store.assign(term, &assignments).await);
+    if let Ok(applied) = &answer {
+        info!(
+            term,
+            moved = moved.len(),
+            asked = assignments.len(),
+            applied = applied.len(),
+            "assigned shards"
+        );
+        let mut by_trace: BTreeMap<&String, Vec<u32>> = BTreeMap::new();
+        for Assignment { shard, trace, .. } in &assignments {
+            if let Some(trace) = trace
+                .as_ref()
+                .filter(|_| moved.contains(shard) && applied.contains(shard))
+            {
+                by_trace.entry(trace).or_default().push(*shard);
+            }
+        }
+        for (trace, shards) in by_trace {
+            trail.assigned(trace, &shards, from_ms, wall_ms());
+        }
+    }
+    Event::Assigned {
+        term,
+        answer: answer.map(|applied| (applied, assignments)),
+    }
+}
+
+pub(super) async fn campaign(store: SharedStore, me: MemberId, clock: Clock) -> Event {
+    let sent_ms = clock.now_ms();
+    let answer = heard("stand for election", store.campaign(&me, timing::LEASE).await);
+    Event::Campaigned { sent_ms, answer }
+}
+
+pub(super) async fn new_term(store: SharedStore, me: MemberId) -> Event {
+    let answer = heard("begin a term", store.new_term(&me).await);
+    if let Ok(term) = answer {
+        info!(member = %me, term, "leads");
+    }
+    Event::Term(answer)
+}
+
+pub(super) async fn resign(store: SharedStore, me: MemberId, term: u64) -> Event {
+    let _said = heard("give leadership up", store.resign(&me, term).await);
+    Event::Resigned
+}
+
+pub(super) async fn drain(store: SharedStore, me: MemberId) -> Event {
+    let answer = heard(
+        "say that this member leaves",
+        store.set_state(&me, MemberState::Draining).await,
+    );
+    Event::Draining(answer.map(|_| ()))
+}

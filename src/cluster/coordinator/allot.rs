@@ -1,0 +1,179 @@
+//! The leader's assignment: what [`assign`] says, when it may be said, and how it is written.
+
+use std::collections::BTreeSet;
+
+use super::desk::{Desk, is_alive};
+use super::event::{Beginning, Effect};
+use super::look::Seen;
+use crate::cluster::assign::{self, Placed};
+use crate::cluster::timing;
+use crate::model::ids::MemberId;
+use crate::store::{Assignment, MemberRow, MemberState};
+
+/// When the leader may move shards for the sake of an even load.
+#[derive(Debug)]
+pub(super) struct Allot {
+    live: BTreeSet<MemberId>,
+    settled_ms: i64,
+    uneven_ms: Option<i64>,
+    /// When nobody had any shard yet, if that is how it began.
+    cold_ms: Option<i64>,
+    assigning: bool,
+}
+
+impl Allot {
+    /// Leadership begins.
+    pub(super) const fn new(now: i64) -> Self {
+        Self {
+            live: BTreeSet::new(),
+            settled_ms: now,
+            uneven_ms: None,
+            cold_ms: None,
+            assigning: false,
+        }
+    }
+
+    /// What is to be written after a look. `total`: how many shards there are to be.
+    pub(super) fn decide(&mut self, term: u64, total: u32, seen: &Seen, desk: &Desk, now: i64) -> Option<Effect> {
+        let live: Vec<MemberId> = seen
+            .scan
+            .members
+            .iter()
+            .filter(|row| row.state == MemberState::Live && !desk.is_fencing(&row.id))
+            .map(|row| row.id.clone())
+            .collect();
+        self.note_who_lives(&live, now);
+        if live.is_empty() || self.assigning {
+            return None;
+        }
+        if seen
+            .scan
+            .shards
+            .iter()
+            .all(|row| row.session.is_none() && row.owner.is_none())
+        {
+            self.cold_ms = Some(now);
+        }
+        // Replicas of a first start come one after the other: whoever was the first gives away what nobody listens to yet.
+        let cold = self.cold_ms.is_some_and(|at| now - at < timing::COLD);
+        let mut placed: Vec<Placed> = (0..total).filter_map(|shard| placed(shard, cold, seen, desk)).collect();
+        let mut moved = assign::place(&mut placed, &live);
+        while let Some(shard) = assign::level(&mut placed, &live, true) {
+            moved.push(shard);
+        }
+        let voluntary = self.voluntary(&mut placed, &live, moved.is_empty(), seen, now);
+        let effect = write(term, &placed, voluntary, seen);
+        self.assigning = effect.is_some();
+        effect
+    }
+
+    /// An assignment ended.
+    pub(super) const fn ended(&mut self) {
+        self.assigning = false;
+    }
+
+    fn note_who_lives(&mut self, live: &[MemberId], now: i64) {
+        let live: BTreeSet<MemberId> = live.iter().cloned().collect();
+        if live != self.live {
+            self.live = live;
+            self.settled_ms = now;
+        }
+    }
+
+    /// One move for the sake of an even load: after it was uneven for long, nobody came or went, and no move is under way.
+    fn voluntary(
+        &mut self,
+        placed: &mut [Placed],
+        live: &[MemberId],
+        idle: bool,
+        seen: &Seen,
+        now: i64,
+    ) -> Option<u32> {
+        if !assign::is_uneven(placed, live) {
+            self.uneven_ms = None;
+            return None;
+        }
+        let since = *self.uneven_ms.get_or_insert(now);
+        let under_way = seen
+            .scan
+            .shards
+            .iter()
+            .any(|row| row.want.is_some() && row.want != row.owner);
+        let leaving = seen.scan.members.iter().any(|row| row.state == MemberState::Draining);
+        let calm = idle && !under_way && !leaving && now - self.settled_ms >= timing::SETTLED;
+        if !calm || now - since < timing::UNEVEN {
+            return None;
+        }
+        assign::level(placed, live, false)
+    }
+}
+
+/// `None`: its keeper is being fenced, and until that is done it stays where it is, so that whoever gets it finds it free.
+fn placed(shard: u32, cold: bool, seen: &Seen, desk: &Desk) -> Option<Placed> {
+    let row = seen.shard(shard);
+    let at = row.and_then(|row| row.want.clone().or_else(|| row.owner.clone()));
+    if at.as_ref().is_some_and(|at| desk.is_fencing(at)) {
+        return None;
+    }
+    let keeper = at.as_ref().and_then(|at| seen.member(at));
+    let playing = row
+        .and_then(|row| seen.member(row.owner.as_ref()?)?.playing.get(&shard).copied())
+        .unwrap_or(0);
+    Some(Placed {
+        shard,
+        at: at.filter(|_| keeper.is_some_and(|row| row.state == MemberState::Live)),
+        playing,
+        idle: playing == 0 && (cold || row.is_none_or(|row| row.session.is_none())),
+    })
+}
+
+/// Every shard whose row does not say so already under this term.
+fn write(term: u64, placed: &[Placed], voluntary: Option<u32>, seen: &Seen) -> Option<Effect> {
+    let (mut assignments, mut moved) = (Vec::new(), Vec::new());
+    let mut begin: Vec<Beginning> = Vec::new();
+    for Placed { shard, at, .. } in placed {
+        let (row, Some(want)) = (seen.shard(*shard), at) else {
+            continue;
+        };
+        let stays = row.is_some_and(|row| row.want.as_ref() == Some(want));
+        if stays && row.is_some_and(|row| row.want_term >= term) {
+            continue;
+        }
+        let trace = if stays {
+            row.and_then(|row| row.trace.clone())
+        } else {
+            moved.push(*shard);
+            let from = row.and_then(|row| seen.member(row.owner.as_ref()?));
+            if let Some(from) = from.filter(|from| is_alive(from) && from.id != *want) {
+                begins(&mut begin, from, *shard, voluntary);
+            }
+            from.and_then(|from| from.trace.clone())
+        };
+        assignments.push(Assignment {
+            shard: *shard,
+            want: want.clone(),
+            trace,
+        });
+    }
+    (!assignments.is_empty()).then_some(Effect::Assign {
+        term,
+        assignments,
+        moved,
+        begin,
+    })
+}
+
+fn begins(begin: &mut Vec<Beginning>, from: &MemberRow, shard: u32, voluntary: Option<u32>) {
+    let only = voluntary.filter(|moved| *moved == shard);
+    match begin
+        .iter_mut()
+        .find(|known| known.member.id == from.id && known.only == only)
+    {
+        Some(known) => known.shards.push(shard),
+        None => begin.push(Beginning {
+            member: from.clone(),
+            only,
+            shards: vec![shard],
+        }),
+    }
+}

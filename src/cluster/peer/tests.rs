@@ -1,0 +1,132 @@
+//! Members over real sockets on loopback.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::*;
+use crate::cluster::evidence::Sign;
+
+struct Side {
+    peers: Peers,
+    events: mpsc::Receiver<Event>,
+    address: String,
+    listener: Arc<TcpListener>,
+}
+
+async fn side(name: &str) -> Side {
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    on(name, listener)
+}
+
+fn on(name: &str, listener: Arc<TcpListener>) -> Side {
+    let (sender, events) = mpsc::channel(64);
+    let address = listener.local_addr().unwrap().to_string();
+    let peers = Peers::new(MemberId(name.into()), Clock::boot(), Arc::clone(&listener), sender);
+    Side {
+        peers,
+        events,
+        address,
+        listener,
+    }
+}
+
+impl Side {
+    async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        let mut seen = Vec::new();
+        let waiting = async {
+            loop {
+                let event = self.events.recv().await.expect("the peers live");
+                if wanted(&event) {
+                    return event;
+                }
+                seen.push(event);
+            }
+        };
+        let found = timeout(Duration::from_secs(10), waiting).await;
+        found.unwrap_or_else(|_| panic!("only {seen:?}"))
+    }
+
+    async fn sign(&mut self, wanted: Sign) {
+        self.until(|event| matches!(event, Event::Sign { sign, .. } if *sign == wanted))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_ends_hangs_up_and_then_its_address_refuses() {
+    let (mut a, mut b) = (side("a").await, side("b").await);
+    a.peers.watch(vec![(MemberId("b".into()), b.address.clone())]);
+    a.sign(Sign::Connected).await;
+    b.until(|event| *event == Event::Poked).await;
+    drop(b);
+    a.sign(Sign::Cut).await;
+    a.sign(Sign::Refused).await;
+}
+
+#[tokio::test]
+async fn another_member_at_the_address_is_told_by_its_name() {
+    let (mut a, b) = (side("a").await, side("b").await);
+    a.peers.watch(vec![(MemberId("b".into()), b.address.clone())]);
+    a.sign(Sign::Connected).await;
+    let listener = Arc::clone(&b.listener);
+    drop(b);
+    let _again = on("c", listener);
+    a.sign(Sign::Cut).await;
+    a.sign(Sign::Answered(MemberId("c".into()))).await;
+}
+
+#[tokio::test]
+async fn a_poke_says_look_and_a_question_is_answered() {
+    let (mut a, mut b) = (side("a").await, side("b").await);
+    a.peers.watch(vec![(MemberId("b".into()), b.address.clone())]);
+    a.sign(Sign::Connected).await;
+    b.until(|event| *event == Event::Poked).await;
+    a.peers.poke(&[MemberId("b".into()), MemberId("nobody".into())]);
+    b.until(|event| *event == Event::Poked).await;
+    b.peers.renewed(b.peers.here.clock.now_ms());
+    a.peers.ask();
+    let answer = a.until(|event| matches!(event, Event::Renewing { .. })).await;
+    assert!(
+        matches!(answer, Event::Renewing { age_ms: 0..2_000, ref member } if member.0 == "b"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn garbage_is_hung_up_on_and_the_next_one_is_served() {
+    let mut a = side("a").await;
+    let garbage: [&[u8]; 5] = [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[0xff; 4_096],
+        b"segue 1 \n",
+        b"look\n",
+        b"segue 1 x\nsegue 1 x\n",
+    ];
+    for bytes in garbage {
+        let mut stream = TcpStream::connect(&a.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        // Closed, or reset with what it had not read.
+        drop(read.expect("hung up"));
+        assert!(answer.len() <= 16, "{:?}", String::from_utf8_lossy(&answer));
+    }
+    let mut b = side("b").await;
+    b.peers.watch(vec![(MemberId("a".into()), a.address.clone())]);
+    b.sign(Sign::Connected).await;
+    a.until(|event| *event == Event::Poked).await;
+}
+
+#[test]
+fn the_address_told_to_others_has_the_listeners_port_where_none_is_given() {
+    let listener = "0.0.0.0:7946".parse().unwrap();
+    assert_eq!(address(None, listener), "0.0.0.0:7946");
+    assert_eq!(address(Some("10.0.0.7"), listener), "10.0.0.7:7946");
+    assert_eq!(address(Some("10.0.0.7:9"), listener), "10.0.0.7:9");
+    assert_eq!(address(Some("fd00::7"), listener), "[fd00::7]:7946");
+    assert_eq!(address(Some("[fd00::7]:9"), listener), "[fd00::7]:9");
+    assert_eq!(address(Some("segue-0.segue"), listener), "segue-0.segue:7946");
+}

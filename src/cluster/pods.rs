@@ -1,0 +1,242 @@
+//! The Pod watch: which containers ended, which pods are gone, and which container this process runs in.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::coordinator::event::Event;
+use super::evidence::ContainerEnd;
+use super::member::Member;
+use crate::store::Origin;
+
+/// Labels of our own pod that all its siblings carry.
+const SIBLINGS: [&str; 2] = ["app.kubernetes.io/name", "app.kubernetes.io/instance"];
+/// What the container is called in a pod with several.
+const CONTAINER: &str = "segue";
+/// After a watch that broke.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Where this process runs, and what else is known of that.
+#[derive(Clone, Debug)]
+pub(super) struct OwnPod {
+    /// Its name.
+    pub(super) name: String,
+    /// Its UID.
+    pub(super) uid: Option<String>,
+    /// Containers of processes that ran in this pod before.
+    pub(super) predecessors: BTreeSet<String>,
+}
+
+/// The containers of earlier processes of the member's pod, as the store knows them; read until it answers.
+pub(super) async fn predecessors(member: &Member) -> BTreeSet<String> {
+    let me = &member.origin;
+    let one_process = |other: &Origin| {
+        (&me.boot, me.pid_namespace, me.pid, me.pid_start)
+            == (&other.boot, other.pid_namespace, other.pid, other.pid_start)
+    };
+    loop {
+        match member.store().members().await {
+            Ok(members) => {
+                let earlier = members
+                    .into_iter()
+                    .filter(|row| row.origin.pod_uid == me.pod_uid && !one_process(&row.origin));
+                return earlier.filter_map(|row| row.container_id).collect();
+            }
+            Err(error) => debug!(%error, "cannot read who ran in this pod before"),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Watches until dropped. `container` gets the id of our own container as soon as the API server shows it.
+pub(super) async fn watch_pods(
+    client: Client,
+    namespace: String,
+    own: OwnPod,
+    container: watch::Sender<Option<String>>,
+    events: mpsc::Sender<Event>,
+) {
+    let api: Api<Pod> = Api::namespaced(client, &namespace);
+    let labels = loop {
+        match api.get(&own.name).await {
+            Ok(pod) => break siblings(&pod),
+            Err(error) => {
+                warn!(%error, pod = own.name, "cannot read this process's own Pod; deaths are noticed by other means");
+                sleep(AGAIN * 10).await;
+            }
+        }
+    };
+    let mut watched = Watched {
+        own,
+        container,
+        events,
+        there: BTreeSet::new(),
+        listed: None,
+    };
+    let mut pods = std::pin::pin!(watcher(api, watcher::Config::default().labels(&labels)));
+    let mut told = false;
+    while let Some(event) = pods.next().await {
+        match event {
+            Ok(event) => {
+                told = false;
+                watched.hear(event).await;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%error, "the Pod watch broke; deaths are noticed by other means until it is back");
+                }
+                sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+fn siblings(pod: &Pod) -> String {
+    let labels = pod.metadata.labels.clone().unwrap_or_default();
+    let pairs = SIBLINGS
+        .iter()
+        .filter_map(|key| Some(format!("{key}={}", labels.get(*key)?)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+struct Watched {
+    own: OwnPod,
+    container: watch::Sender<Option<String>>,
+    events: mpsc::Sender<Event>,
+    /// UIDs of pods that were seen and not yet seen to go.
+    there: BTreeSet<String>,
+    /// While the watch begins anew: the UIDs so far.
+    listed: Option<BTreeSet<String>>,
+}
+
+impl Watched {
+    async fn hear(&mut self, event: watcher::Event<Pod>) {
+        match event {
+            watcher::Event::Init => self.listed = Some(BTreeSet::new()),
+            watcher::Event::InitApply(pod) => {
+                if let (Some(listed), Some(uid)) = (&mut self.listed, &pod.metadata.uid) {
+                    listed.insert(uid.clone());
+                }
+                self.seen(&pod).await;
+            }
+            watcher::Event::InitDone => {
+                let listed = self.listed.take().unwrap_or_default();
+                let gone: Vec<String> = self.there.difference(&listed).cloned().collect();
+                for uid in gone {
+                    self.gone(uid).await;
+                }
+            }
+            watcher::Event::Apply(pod) => self.seen(&pod).await,
+            watcher::Event::Delete(pod) => {
+                self.seen(&pod).await;
+                if let Some(uid) = pod.metadata.uid {
+                    self.gone(uid).await;
+                }
+            }
+        }
+    }
+
+    async fn seen(&mut self, pod: &Pod) {
+        let Some(uid) = pod.metadata.uid.clone() else { return };
+        let statuses = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.container_statuses.as_deref());
+        for container_id in statuses.unwrap_or_default().iter().flat_map(ended) {
+            let (pod_uid, container_id) = (uid.clone(), container_id.to_owned());
+            self.tell(ContainerEnd::Terminated { pod_uid, container_id }).await;
+        }
+        if self.own.uid.as_ref() == Some(&uid)
+            && let Some(id) = running(statuses.unwrap_or_default(), &self.own.predecessors)
+            && self.container.borrow().as_ref() != Some(&id)
+        {
+            info!(container = id, "runs in this container");
+            self.container.send_replace(Some(id));
+        }
+        self.there.insert(uid);
+    }
+
+    async fn gone(&mut self, pod_uid: String) {
+        self.there.remove(&pod_uid);
+        self.tell(ContainerEnd::PodGone { pod_uid }).await;
+    }
+
+    async fn tell(&self, end: ContainerEnd) {
+        debug!(?end, "the Pod watch");
+        let _gone = self.events.send(Event::Container(end)).await;
+    }
+}
+
+/// The ids of the containers that a status shows to have ended: this one, and the one before it.
+fn ended(status: &ContainerStatus) -> impl Iterator<Item = &str> {
+    [&status.state, &status.last_state]
+        .into_iter()
+        .filter_map(|state| state.as_ref()?.terminated.as_ref()?.container_id.as_deref())
+}
+
+/// The id of the container that this process runs in, once the status shows it and not its predecessor.
+fn running(statuses: &[ContainerStatus], predecessors: &BTreeSet<String>) -> Option<String> {
+    let own = match statuses {
+        [only] => only,
+        several => several.iter().find(|status| status.name == CONTAINER)?,
+    };
+    own.state.as_ref()?.running.as_ref()?;
+    own.container_id.clone().filter(|id| !predecessors.contains(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{ContainerState, ContainerStateRunning, ContainerStateTerminated};
+
+    use super::*;
+
+    fn status(name: &str, id: &str, runs: bool, last: Option<&str>) -> ContainerStatus {
+        let terminated = |id: &str| ContainerState {
+            terminated: Some(ContainerStateTerminated {
+                container_id: Some(id.to_owned()),
+                ..ContainerStateTerminated::default()
+            }),
+            ..ContainerState::default()
+        };
+        let state = if runs {
+            ContainerState {
+                running: Some(ContainerStateRunning::default()),
+                ..ContainerState::default()
+            }
+        } else {
+            terminated(id)
+        };
+        ContainerStatus {
+            name: name.to_owned(),
+            container_id: Some(id.to_owned()),
+            state: Some(state),
+            last_state: last.map(terminated),
+            ..ContainerStatus::default()
+        }
+    }
+
+    #[test]
+    fn an_ended_container_is_told_by_either_state() {
+        let both = status("segue", "c2", false, Some("c1"));
+        assert_eq!(ended(&both).collect::<Vec<_>>(), ["c2", "c1"]);
+        assert_eq!(ended(&status("segue", "c2", true, None)).count(), 0);
+    }
+
+    #[test]
+    fn our_own_container_is_the_running_one_that_is_not_a_predecessors() {
+        let before = BTreeSet::from(["c1".to_owned()]);
+        let running_in = |statuses: &[ContainerStatus]| running(statuses, &before);
+        assert_eq!(running_in(&[status("any", "c1", true, None)]), None, "the status lags");
+        assert_eq!(running_in(&[status("any", "c2", false, None)]), None);
+        assert_eq!(running_in(&[status("any", "c2", true, None)]).as_deref(), Some("c2"));
+        let several = [status("sidecar", "s", true, None), status("segue", "c3", true, None)];
+        assert_eq!(running_in(&several).as_deref(), Some("c3"));
+        assert_eq!(running_in(&several[..1]).as_deref(), Some("s"));
+    }
+}

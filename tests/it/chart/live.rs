@@ -1,0 +1,197 @@
+//! A real Prometheus scrapes a real bot through a bad minute, and every panel's question is asked of it.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::dashboards::{metrics, queries};
+use super::rules::prometheus;
+use crate::harness::{Setup, World, within};
+use crate::skip::skip;
+
+/// Metrics that are registered and that nothing counts yet. The test fails when one of them is counted after all, so that this
+/// list only ever shrinks.
+const NOT_COUNTED_YET: &[&str] = &[
+    "segue_db_operation_duration_seconds",
+    "segue_discord_ratelimited_total",
+    "segue_gateway_event_lag_seconds",
+    "segue_gateway_session_starts_remaining",
+    "segue_gateway_shards_expected",
+    "segue_guild_recovery_phase_duration_seconds",
+    "segue_lavalink_frames_total",
+    "segue_queue_depth",
+    "segue_snapshot_max_age_seconds",
+    "segue_snapshot_size_bytes",
+    "segue_snapshot_write_duration_seconds",
+    "segue_stale_replies_total",
+];
+
+struct Prometheus {
+    _child: Child,
+    _folder: TempDir,
+    address: String,
+}
+
+impl Prometheus {
+    /// `None`, said aloud, when there is none.
+    fn scraping(target: &str) -> Option<Self> {
+        let Some([program, _]) = prometheus() else {
+            skip(
+                "dashboards against a real Prometheus: there is none; install Debian's prometheus or run `cargo xtask test`",
+            );
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let config = json!({
+            "global": { "scrape_interval": "500ms", "scrape_timeout": "400ms" },
+            "scrape_configs": [{
+                "job_name": "segue",
+                "static_configs": [{ "targets": [target], "labels": { "namespace": "ns", "pod": "segue-0" } }],
+            }],
+        });
+        // JSON is YAML.
+        let file = folder.path().join("prometheus.yml");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--log.level=error", "--storage.tsdb.retention.time=1h"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Some(Self {
+            _child: child,
+            _folder: folder,
+            address,
+        })
+    }
+
+    /// Whether a question has an answer that is a number.
+    async fn answers(&self, expr: &str) -> bool {
+        let url = format!("http://{}/api/v1/query", self.address);
+        let url = reqwest::Url::parse_with_params(&url, [("query", expr)]).unwrap();
+        let Ok(answer) = reqwest::get(url).await else {
+            return false;
+        };
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["status"], "success", "{expr}: {answer}");
+        let results = answer["data"]["result"].as_array().unwrap();
+        results.iter().any(|result| result["value"][1] != "NaN")
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+/// A question as Grafana would send it.
+fn filled(expr: &str) -> String {
+    expr.replace("$__rate_interval", "45s")
+        .replace("$job", "segue")
+        .replace("$namespace", ".*")
+        .replace("$instance", ".*")
+}
+
+fn not_counted_yet(expr: &str) -> bool {
+    metrics(expr).iter().any(|(_, metric)| {
+        let listed = NOT_COUNTED_YET.iter().find(|listed| metric.starts_with(**listed));
+        listed.is_some()
+    })
+}
+
+/// Music, commands that work and that fail, a lost node, lost connections, a death.
+async fn a_bad_minute(world: &World, setup: &Setup) -> crate::harness::Bot {
+    let bot = setup.ready().await;
+    let guilds = world.guilds().await;
+    for guild in &guilds {
+        world.play(guild, "Alpha").await;
+    }
+    world.command(&guilds[0], "volume", json!({ "level": 70 })).await;
+    world
+        .command(
+            &guilds[0],
+            "play",
+            json!({ "query": "sim:Bad?length=10&fail=1", "when": "now" }),
+        )
+        .await;
+    world.play(&guilds[0], "Beta").await;
+    world
+        .fault(json!({ "kind": "restart_node", "node": "a", "down_ms": 1500 }))
+        .await;
+    world
+        .fault(json!({ "kind": "restart_node", "node": "b", "down_ms": 500 }))
+        .await;
+    world.heard_for(&guilds[1], 1_000).await;
+    world.fault(json!({ "kind": "drop_gateway", "shard": 0 })).await;
+    world.heard_for(&guilds[1], 1_500).await;
+    bot.kill().await;
+    let bot = setup.ready().await;
+    world.command(&guilds[1], "pause", json!({})).await;
+    bot
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_panel_shows_something_after_a_bad_minute() {
+    let world = World::start(3).await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let setup = Setup::sqlite(&world).set("SEGUE_HTTP_LISTEN", &address);
+    let Some(prometheus) = Prometheus::scraping(&address) else {
+        return;
+    };
+    let bot = a_bad_minute(&world, &setup).await;
+    let expected: Vec<_> = queries()
+        .into_iter()
+        .filter(|query| !query.expr.contains("{job=~\"lavalink|"))
+        .collect();
+    assert!(expected.len() > 50, "{} questions", expected.len());
+    within(Duration::from_secs(40), "every panel has data", || async {
+        let mut silent = Vec::new();
+        for query in expected.iter().filter(|query| !not_counted_yet(&query.expr)) {
+            if !prometheus.answers(&filled(&query.expr)).await {
+                silent.push(format!("{}: {}", query.place, query.expr));
+            }
+        }
+        if silent.is_empty() { Ok(()) } else { Err(silent) }
+    })
+    .await;
+    let mut counted = BTreeSet::new();
+    for query in expected.iter().filter(|query| not_counted_yet(&query.expr)) {
+        if prometheus.answers(&filled(&query.expr)).await {
+            counted.insert(query.expr.clone());
+        }
+    }
+    assert!(
+        counted.is_empty(),
+        "take these metrics out of NOT_COUNTED_YET: {counted:#?}"
+    );
+    c48_the_page_of_metrics_is_well_formed(&bot).await;
+}
+
+async fn c48_the_page_of_metrics_is_well_formed(bot: &crate::harness::Bot) {
+    let (status, text) = bot.page("/metrics").await;
+    assert_eq!(status, 200);
+    let Some([_, promtool]) = prometheus() else {
+        return;
+    };
+    let mut checked = std::process::Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    checked.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let ended = checked.wait_with_output().unwrap();
+    let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    assert!(ended.status.success() && said.trim().is_empty(), "{said}");
+}

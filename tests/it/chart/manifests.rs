@@ -1,0 +1,132 @@
+//! C41, C42: the manifests without Helm.
+
+#[path = "../../../xtask/src/chart/manifests.rs"]
+mod source;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use super::pods::assert_references_point_backwards;
+use super::programs;
+use super::render::{Chart, KUBERNETES, bot_of, documents, names, one, read, root, variable};
+use super::values::validated;
+use crate::skip::skip;
+
+fn built(overlay: &str) -> Option<String> {
+    let Some(kubectl) = programs::kubectl() else {
+        skip("kustomize overlays: no kubectl; set SEGUE_KUBECTL or run `cargo xtask test`");
+        return None;
+    };
+    let ended = Command::new(kubectl)
+        .args(["kustomize", overlay])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        ended.status.success(),
+        "{overlay}: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    Some(String::from_utf8(ended.stdout).unwrap())
+}
+
+#[test]
+fn c41_every_overlay_builds_what_the_oldest_and_the_newest_kubernetes_accept() {
+    let mut all = String::new();
+    for overlay in names("k8s/overlays") {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else {
+            return;
+        };
+        let objects = documents(&text);
+        assert_references_point_backwards(&objects);
+        for object in &objects {
+            assert_eq!(
+                object["metadata"]["namespace"], "segue",
+                "{overlay}: {}",
+                object["kind"]
+            );
+        }
+        all += "---\n";
+        all += &text;
+    }
+    for version in KUBERNETES {
+        if !validated(&all, version) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn every_component_is_used_by_an_overlay_or_builds_on_the_base() {
+    let Some(kubectl) = programs::kubectl() else { return };
+    for component in names("k8s/components") {
+        let folder = tempfile::tempdir_in(root().join("k8s")).unwrap();
+        let text = format!("namespace: music\nresources: [../base]\ncomponents: [../components/{component}]\n");
+        std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
+        let ended = Command::new(&kubectl)
+            .arg("kustomize")
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            ended.status.success(),
+            "{component}: {}",
+            String::from_utf8_lossy(&ended.stderr)
+        );
+    }
+}
+
+#[test]
+fn the_trial_overlay_names_its_own_nodes_and_its_own_store() {
+    let Some(text) = built("k8s/overlays/dev") else { return };
+    let objects = documents(&text);
+    let set = one(&objects, "StatefulSet", "segue");
+    assert_eq!(set["spec"]["replicas"], 1);
+    let bot = bot_of(set);
+    let store = variable(bot, "SEGUE_STORE").unwrap();
+    assert_eq!(
+        store["value"],
+        "mongodb://segue-mongodb-0.segue-mongodb:27017/segue?replicaSet=rs0"
+    );
+    assert!(store["valueFrom"].is_null());
+    let nodes = variable(bot, "SEGUE_LAVALINK_NODES").unwrap()["value"]
+        .as_str()
+        .unwrap();
+    assert_eq!(nodes.matches("@segue-lavalink-").count(), 2, "{nodes}");
+    assert_eq!(
+        one(&objects, "StatefulSet", "segue-lavalink")["spec"]["replicas"],
+        2,
+        "as many as are named"
+    );
+}
+
+#[test]
+fn c42_the_manifests_are_what_the_chart_renders() {
+    let Some(chart) = Chart::here() else { return };
+    for part in source::PARTS {
+        let arguments = source::arguments(part.values);
+        let ended = chart.helm(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let files = source::files(part, &String::from_utf8(ended.stdout).unwrap());
+        assert_eq!(
+            files.len(),
+            part.templates.len(),
+            "{}: a template rendered nothing",
+            part.folder
+        );
+        for (path, text) in &files {
+            assert_eq!(&read(path), text, "{path}: run `cargo xtask k8s-render`");
+        }
+        let made: BTreeSet<String> = files.into_iter().map(|(path, _)| path).collect();
+        for name in names(part.folder)
+            .iter()
+            .filter(|name| *name != "kustomization.yaml" && *name != "segue.toml")
+        {
+            assert!(
+                made.contains(&format!("{}/{name}", part.folder)),
+                "{name} in {} is made from nothing",
+                part.folder
+            );
+        }
+    }
+}

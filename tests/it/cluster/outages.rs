@@ -1,0 +1,244 @@
+//! Days on which what the replicas need is gone: MongoDB, its primary, the Kubernetes API, Discord; for one or for all.
+//!
+//! A store that all lose pauses nobody where a Kubernetes Lease is the witness, and everybody after eight seconds where
+//! the store elects; ownership comes back unchanged in both.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::team::{SHARDS, Team, timed};
+use crate::harness::{KubeApi, Proxy, Setup, eventually};
+use crate::mongod::ReplicaSet;
+
+fn by_kubernetes(setup: Setup, api: &KubeApi) -> Setup {
+    setup
+        .set("SEGUE_CLUSTER", "kubernetes")
+        .set("KUBECONFIG", api.kubeconfig().to_str().unwrap())
+}
+
+async fn epochs(team: &Team) -> Vec<Value> {
+    let view = team.view().await;
+    let shards = view["shards"].as_array().unwrap().iter();
+    shards
+        .map(|shard| json!([shard["id"], shard["owner"], shard["epoch"]]))
+        .collect()
+}
+
+/// Music plays, nobody lost anything, and a command is confirmed.
+async fn assert_unchanged(team: &Team, before: &[Value]) {
+    team.settled().await;
+    assert_eq!(epochs(team).await, before, "nobody's shards moved");
+    for guild in team.one_of_each_shard().await.values() {
+        let said = team.world.command(guild, "volume", json!({ "level": 80 })).await;
+        assert!(said.text().contains("80"), "{said:#?}");
+    }
+    team.assert_unheard().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_steps_down_or_is_killed_moves_nobody() {
+    let Some(set) = ReplicaSet::private().await else { return };
+    let uri = set.uri("primary");
+    let team = Team::on(3, 6, |world| Setup::store(world, uri)).await;
+    let before = epochs(&team).await;
+    set.no_primary_for(2).await;
+    set.primary().await;
+    assert_unchanged(&team, &before).await;
+    set.kill_primary().await;
+    set.primary().await;
+    assert_unchanged(&team, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_witness_an_outage_of_all_of_mongodb_pauses_nobody_and_moves_nobody() {
+    let Some(set) = ReplicaSet::private().await else { return };
+    let (uri, api) = (set.uri("witness"), KubeApi::start().await);
+    let team = Team::on(3, 6, |world| by_kubernetes(Setup::store(world, uri), &api)).await;
+    let before = epochs(&team).await;
+    set.stop_all();
+    eventually("the leader says that the store is down", || async {
+        let lease = api.lease("segue");
+        if lease["metadata"]["annotations"].to_string().contains("down") {
+            Ok(())
+        } else {
+            Err(lease)
+        }
+    })
+    .await;
+    // Longer than the member time-out: without a witness everybody would have paused.
+    let each = team.one_of_each_shard().await;
+    let end = tokio::time::Instant::now() + Duration::from_mins(1);
+    while tokio::time::Instant::now() < end {
+        for guild in each.values() {
+            let said = team.world.command(guild, "pause", json!({})).await;
+            assert!(said.is_acknowledged(), "{said:#?}");
+            let said = team.world.command(guild, "resume", json!({})).await;
+            assert!(said.is_acknowledged(), "{said:#?}");
+        }
+    }
+    set.continue_all();
+    set.primary().await;
+    assert_unchanged(&team, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_witness_all_pause_and_everything_comes_back_unchanged() {
+    let Some(set) = ReplicaSet::private().await else { return };
+    let uri = set.uri("pause");
+    let team = Team::on(3, 6, |world| Setup::store(world, uri)).await;
+    let before = epochs(&team).await;
+    let guild = team.guilds[0].clone();
+    set.stop_all();
+    eventually("commands are refused with a reason", || async {
+        let said = team
+            .world
+            .command(&guild, "volume", json!({ "level": 60 }))
+            .await
+            .text();
+        if said.contains("memory") { Ok(()) } else { Err(said) }
+    })
+    .await;
+    set.continue_all();
+    set.primary().await;
+    assert_unchanged(&team, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_alone_loses_the_store_is_replaced_and_joins_again() {
+    let Some(set) = ReplicaSet::private().await else { return };
+    let (api, primary) = (KubeApi::start().await, set.primary().await);
+    let proxy = Proxy::to(set.address(primary)).await;
+    let direct = |address| format!("mongodb://{address}/cut?directConnection=true");
+    let through = direct(proxy.address);
+    let mut team = Team::on(2, 6, |world| {
+        by_kubernetes(Setup::store(world, direct(set.address(primary))), &api)
+    })
+    .await;
+    team.setup = team.setup.named("c").set("SEGUE_STORE", &through);
+    team.start("c").await;
+    drop(team.take("b").kill().await);
+    team.settled().await;
+    let lost = team.owners().await["c"].clone();
+    assert!(!lost.is_empty(), "the one behind the proxy owns shards");
+    proxy.silence();
+    let c = team.take("c");
+    let (took, ()) = timed(team.settled()).await;
+    assert!(took < Duration::from_secs(16), "replaced after {took:?}");
+    proxy.cut();
+    proxy.heal();
+    c.logged("joining again").await;
+    team.bots.insert("c".to_owned(), c);
+    team.settled().await;
+    assert_eq!(
+        team.owners().await.values().map(Vec::len).sum::<usize>(),
+        SHARDS as usize
+    );
+    team.assert_unheard().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubernetes_api_that_is_gone_moves_nobody_and_a_leader_is_found_when_it_is_back() {
+    let Some(set) = crate::mongod::shared().await else {
+        return;
+    };
+    let (uri, mut api) = (set.uri("kubernetes_gone"), KubeApi::start().await);
+    let team = Team::on(3, 6, |world| by_kubernetes(Setup::store(world, uri), &api)).await;
+    let before = epochs(&team).await;
+    api.stop().await;
+    eventually("the leader gives up", || async {
+        let mut leading = 0;
+        for bot in team.bots.values() {
+            leading += usize::from(bot.state().await.is_some_and(|state| state["leader"] == true));
+        }
+        if leading == 0 { Ok(()) } else { Err(leading) }
+    })
+    .await;
+    let each = team.one_of_each_shard().await;
+    for guild in each.values() {
+        team.answered_in(guild).await;
+    }
+    api.again();
+    eventually("one leads again", || async {
+        let mut leading = 0;
+        for bot in team.bots.values() {
+            leading += usize::from(bot.state().await.is_some_and(|state| state["leader"] == true));
+        }
+        if leading == 1 { Ok(()) } else { Err(leading) }
+    })
+    .await;
+    assert_unchanged(&team, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discord_that_drops_every_connection_moves_nobody() {
+    let team = Team::playing(3, 6).await;
+    let before = epochs(&team).await;
+    for shard in 0..SHARDS {
+        team.world
+            .fault(json!({ "kind": "drop_gateway", "shard": shard }))
+            .await;
+    }
+    assert_unchanged(&team, &before).await;
+}
+
+/// A library that tells a process the wall clock wrong by an hour, and every other clock right.
+const WRONG_CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (result == 0 && clock == CLOCK_REALTIME) now->tv_sec += 3600;
+    return result;
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_an_hour_wrong_on_one_member_fences_nobody_and_hides_no_death() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("clock.c"), folder.path().join("clock.so"));
+    std::fs::write(&source, WRONG_CLOCK).unwrap();
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return crate::skip::skip("a wrong clock: no C compiler");
+    }
+    let mut team = Team::playing(2, 6).await;
+    team.setup = team.setup.named("c").set("LD_PRELOAD", library.to_str().unwrap());
+    team.start("c").await;
+    drop(team.take("b").kill().await);
+    team.settled().await;
+    assert!(
+        !team.owners().await["c"].is_empty(),
+        "the one with the wrong clock owns shards"
+    );
+    let before = epochs(&team).await;
+    // Longer than the member time-out.
+    let mut renewals = std::collections::BTreeSet::new();
+    crate::harness::within(Duration::from_secs(30), "twelve seconds of renewals", || {
+        let told = team.view();
+        renewals.insert(tokio::time::Instant::now());
+        let passed = *renewals.last().unwrap() - *renewals.first().unwrap();
+        async move {
+            let view = told.await;
+            if passed >= Duration::from_secs(12) {
+                Ok(())
+            } else {
+                Err(view)
+            }
+        }
+    })
+    .await;
+    assert_eq!(epochs(&team).await, before, "nobody was fenced for a clock");
+    let leader = team.leader().await;
+    let other = if leader == "a" { "c" } else { "a" };
+    drop(team.take(other).kill().await);
+    team.settled().await;
+    team.assert_unheard().await;
+}
