@@ -178,7 +178,7 @@ impl World {
         let (for_ms, every_ms) = (body["for_ms"].as_u64(), body["every_ms"].as_u64());
         let repeat = every_ms
             .filter(|_| fault.act.is_some())
-            .map(|ms| (ms.max(1), now + ms.max(1)));
+            .map(|ms| (ms.max(1), now.saturating_add(ms.max(1))));
         self.faults.last += 1;
         let id = self.faults.last;
         self.log.append(
@@ -189,7 +189,7 @@ impl World {
             let active = Active {
                 kind,
                 body: body.clone(),
-                until: for_ms.map(|ms| now + ms),
+                until: for_ms.map(|ms| now.saturating_add(ms)),
                 repeat,
                 fault: fault.clone(),
             };
@@ -324,7 +324,7 @@ impl World {
         let mut due = Vec::new();
         for active in self.faults.active.values_mut() {
             if let Some((every, next)) = active.repeat.as_mut().filter(|(_, next)| *next <= now) {
-                *next = now + *every;
+                *next = now.saturating_add(*every);
                 due.extend(active.fault.act.clone());
             }
         }
