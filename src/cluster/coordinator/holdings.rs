@@ -83,6 +83,10 @@ impl Holdings {
                 Some(_) => {}
                 None if !ours => {
                     self.priors.remove(&row.id);
+                    if row.owner.as_ref() == Some(me) {
+                        // From a claim whose answer was lost; meanwhile somebody else is to have it.
+                        self.release(row.id, row.epoch, row.trace.clone(), effects);
+                    }
                 }
                 None if may_claim && is_free(row, me, seen) => {
                     if self.claiming() < CLAIMS {

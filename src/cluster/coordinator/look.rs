@@ -63,6 +63,14 @@ impl Seen {
         row
     }
 
+    /// A shard is not ours any more.
+    pub(super) fn released(&mut self, id: u32, me: &MemberId) {
+        if let Ok(at) = self.scan.shards.binary_search_by_key(&id, |row| row.id) {
+            let row = &mut self.scan.shards[at];
+            row.owner = row.owner.take().filter(|owner| owner != me);
+        }
+    }
+
     /// The live and draining members but this one.
     pub(super) fn others<'a>(&'a self, me: &'a MemberId) -> impl Iterator<Item = &'a MemberRow> {
         self.scan

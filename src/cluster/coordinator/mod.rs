@@ -180,6 +180,9 @@ impl Coordinator {
             Event::Released { shard, answer } => {
                 self.store_said(answer.is_ok(), now);
                 if self.holdings.released(shard, answer, now) {
+                    if let Some(seen) = &mut self.seen {
+                        seen.released(shard, &self.start.me);
+                    }
                     self.poke_successor(shard, effects);
                     self.look.want();
                 }
