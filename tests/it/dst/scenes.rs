@@ -270,7 +270,7 @@ fn who_joins_gets_its_share_one_by_one_after_a_minute_and_a_half_of_quiet() {
     in_paused_time(async {
         let mut cluster = Cluster::new(shape, 7);
         cluster.start(0);
-        cluster.pass(20_000).await;
+        cluster.pass(25_000).await;
         cluster.start(1);
         cluster.start(2);
         cluster.pass(60_000).await;

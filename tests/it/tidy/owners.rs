@@ -5,6 +5,8 @@ use super::source::{Source, names, rust_files};
 
 /// A crate, or a part of one, and the files and folders that may name it.
 const OWNERS: &[(&str, &[&str])] = &[
+    ("k8s_openapi", &["src/cluster/lease.rs", "src/cluster/pods.rs"]),
+    ("kube", &["src/cluster/lease.rs", "src/cluster/pods.rs"]),
     ("lavalink_rs", &["src/lavalink/client.rs"]),
     ("mongodb", &["src/store/"]),
     ("rusqlite", &["src/store/"]),
@@ -43,6 +45,16 @@ const PURE: &[&str] = &[
     "src/gateway/reconnect.rs",
     "src/lavalink/choose.rs",
     "src/lavalink/breaker.rs",
+    "src/cluster/assign.rs",
+    "src/cluster/election.rs",
+    "src/cluster/witness.rs",
+    "src/cluster/coordinator/allot.rs",
+    "src/cluster/coordinator/desk.rs",
+    "src/cluster/coordinator/drain.rs",
+    "src/cluster/coordinator/leadership.rs",
+    "src/cluster/coordinator/leading.rs",
+    "src/cluster/coordinator/others.rs",
+    "src/cluster/coordinator/pace.rs",
 ];
 /// `tokio::time::Instant` is a plain value and may be named; asking it for the time may not.
 const IMPURE: &[&str] = &[
