@@ -20,6 +20,8 @@ const NOT_COUNTED_YET: &[&str] = &[
     "segue_db_operation_duration_seconds",
     "segue_discord_ratelimited_total",
     "segue_gateway_event_lag_seconds",
+    "segue_gateway_events_total",
+    "segue_gateway_reconnects_total",
     "segue_gateway_session_starts_remaining",
     "segue_gateway_shards_expected",
     "segue_guild_recovery_phase_duration_seconds",
