@@ -14,7 +14,7 @@ use super::cast::Actor;
 use super::control::Control;
 use super::headline::Event;
 use super::picture::Gallery;
-use super::replica::{Life, Order};
+use super::replica::Order;
 
 /// How long the page waits for the bot's answer, deferrals included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(12);
@@ -181,7 +181,8 @@ impl Stagehand {
         self.note("roll all replicas").await;
         self.tell(Event::Rolled).await?;
         for actor in self.actors.iter() {
-            let Life::Up { pid, .. } = actor.life() else { continue };
+            let Some(pid) = actor.listening(ROLLED_WITHIN).await else { continue };
+            self.note(&format!("SIGTERM for replica {}", actor.name)).await;
             self.order(&actor.name, Order::Stop)?;
             actor.ready_again(pid, ROLLED_WITHIN).await?;
         }

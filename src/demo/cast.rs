@@ -50,6 +50,23 @@ impl Actor {
         }
     }
 
+    /// Waits until it listens; its process. `None` where it is frozen, was given up, or does not listen `within`.
+    pub async fn listening(&self, within: Duration) -> Option<u32> {
+        let mut life = self.life.clone();
+        let settled = life.wait_for(|life| match life {
+            Life::Up { .. } | Life::Frozen { .. } | Life::GivenUp { .. } => true,
+            Life::Starting { .. } | Life::Stopping { .. } | Life::Down { .. } => false,
+        });
+        match &*timeout(within, settled).await.ok()?.ok()? {
+            Life::Up { pid, .. } => Some(*pid),
+            Life::Frozen { .. }
+            | Life::GivenUp { .. }
+            | Life::Starting { .. }
+            | Life::Stopping { .. }
+            | Life::Down { .. } => None,
+        }
+    }
+
     /// Waits until another process than `before` listens and says that it is ready. Fails where it was given up, or after
     /// `within`.
     pub async fn ready_again(&self, before: u32, within: Duration) -> anyhow::Result<()> {
