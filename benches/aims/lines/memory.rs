@@ -19,8 +19,8 @@ pub(crate) const LINE: Line = Line {
 
 /// Idle guilds on one shard; Discord allows 2,500.
 const IDLE: usize = 2_400;
-/// Guilds that play and get a queue before anything is measured: with them come connections, their buffers, and the caches
-/// of the store, which all others share.
+/// Guilds that play, and get a queue, before others are measured: with them come connections, their buffers, and the caches of
+/// the store, which all others share.
 const FIRST: usize = 100;
 const FIRST_QUEUES: usize = 16;
 /// Guilds that play, on so many shards that Discord lets all of them join within a minute.
@@ -57,17 +57,17 @@ async fn measure() -> Outcome {
     let places = crowd::spread(&crowd::places(&world).await, FIRST + PLAYING, JOINS);
     let (first, others) = places.split_at(FIRST);
     crowd::play(&world, first, "Alpha").await;
-    crowd::ask_all(&world, &first[..FIRST_QUEUES], "play", &query).await;
-
     let before = settled_kb(bot.pid()).await;
     crowd::play(&world, others, "Alpha").await;
     let playing = settled_kb(bot.pid()).await;
     let each = (playing - before) / count(PLAYING);
     figures.push(figure("more for a guild that plays", "KB", each, 8.0));
 
+    crowd::ask_all(&world, &first[..FIRST_QUEUES], "play", &query).await;
+    let before = settled_kb(bot.pid()).await;
     crowd::ask_all(&world, &others[..QUEUES], "play", &query).await;
     let queued = settled_kb(bot.pid()).await;
-    let each = (queued - playing) / count(QUEUES * QUEUED);
+    let each = (queued - before) / count(QUEUES * QUEUED);
     figures.push(figure("more for a queued track", "KB", each, 0.8));
     bot.kill().await;
     Outcome::Measured(figures)
