@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Place;
-use crate::harness::{Setup, World, within};
+use crate::harness::{Setup, World, plain, within};
 
 /// From one command in a guild to the next.
 const EVERY: Duration = Duration::from_millis(50);
@@ -71,11 +71,13 @@ impl People {
             }
         })
         .await;
+        let (confirmed, broken) = kept(world, setup, &wishes).await;
         Served {
             issued,
             missed,
-            confirmed: wishes.len(),
-            broken: broken(world, setup, &wishes).await,
+            asked: wishes.len(),
+            confirmed,
+            broken,
         }
     }
 }
@@ -85,6 +87,7 @@ impl People {
 pub(crate) struct Served {
     pub(crate) issued: u64,
     pub(crate) missed: u64,
+    pub(crate) asked: usize,
     pub(crate) confirmed: usize,
     pub(crate) broken: usize,
 }
@@ -118,16 +121,22 @@ async fn person(http: reqwest::Client, url: String, place: Place, stop: Cancella
     wishes
 }
 
-/// Titles that were confirmed and are not stored exactly once, and those that are stored twice, confirmed or not.
-async fn broken(world: &World, setup: &Setup, wishes: &[Wish]) -> usize {
+/// How many titles were confirmed, and how many are not as they have to be: confirmed and not stored exactly once, or stored
+/// twice.
+async fn kept(world: &World, setup: &Setup, wishes: &[Wish]) -> (usize, usize) {
     let store = segue::store::open(&setup.address().to_owned().into()).await.unwrap();
     let mut of_guild: BTreeMap<&str, Vec<(&str, bool)>> = BTreeMap::new();
     for wish in wishes {
         let answer = world.get(&format!("/interactions/{}", wish.interaction)).await;
-        let confirmed = answer["replied_ms"].is_u64();
+        // A refusal ("nothing was found", "the queue is full") is an answer too, and promises nothing.
+        let said = plain(&answer["message"]);
+        let confirmed = said.contains(&wish.title);
+        if !confirmed {
+            crate::report::say(&format!("{} was answered {said:?}", wish.title));
+        }
         of_guild.entry(&wish.guild).or_default().push((&wish.title, confirmed));
     }
-    let mut broken = 0;
+    let (mut confirmed_in_all, mut broken) = (0, 0);
     for (guild, wishes) in of_guild {
         let row = store.guild(guild.parse().unwrap()).await.unwrap().unwrap();
         let mut titles: Vec<String> = row
@@ -141,6 +150,7 @@ async fn broken(world: &World, setup: &Setup, wishes: &[Wish]) -> usize {
             titles.push(item.track.title);
         }
         for (title, confirmed) in wishes {
+            confirmed_in_all += usize::from(confirmed);
             let stored = titles.iter().filter(|stored| *stored == title).count();
             if stored > 1 || (confirmed && stored == 0) {
                 crate::report::say(&format!("{title} is stored {stored} times; confirmed: {confirmed}"));
@@ -148,5 +158,5 @@ async fn broken(world: &World, setup: &Setup, wishes: &[Wish]) -> usize {
             }
         }
     }
-    broken
+    (confirmed_in_all, broken)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use segue::sim;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::crowd::{self, Place};
 use crate::figure::Outcome;
@@ -17,7 +17,7 @@ pub(crate) const SHARDS: u32 = 12;
 /// Guilds that play in it.
 pub(crate) const PLAYERS: usize = 1_000;
 /// Of these, the ones whose tracks are so short that some of them end while nobody owns the guild.
-pub(crate) const SHORT: usize = 60;
+pub(crate) const SHORT: usize = 40;
 /// Guilds of one shard that may join voice within a minute of the start.
 const JOINS: usize = 95;
 /// The title that most guilds hear, and the one of those with short tracks.
@@ -29,7 +29,7 @@ pub(crate) struct Stage {
     pub(crate) team: Team,
     /// Guilds that play one long track.
     pub(crate) long: Vec<Place>,
-    /// Guilds that play a track of three seconds again and again.
+    /// Guilds that play one track of four seconds after the other.
     pub(crate) short: Vec<Place>,
     pub(crate) set: ReplicaSet,
     _api: KubeApi,
@@ -70,8 +70,12 @@ impl Stage {
         // Some of every shard: the guilds are in the order of their ids, which the shards take in turn.
         let short = long.split_off(PLAYERS - SHORT);
         crowd::play(&team.world, &long, LONG_TITLE).await;
-        crowd::begin(&team.world, &short, &format!("sim:{SHORT_TITLE}?length=3")).await;
-        crowd::ask_all(&team.world, &short, "loop", &json!({ "mode": "track" })).await;
+        crowd::begin(
+            &team.world,
+            &short,
+            &format!("sim:playlist:{SHORT_TITLE}?count=500&length=4"),
+        )
+        .await;
         // Past a renewal of everybody, so that what rides on it is current.
         team.world.heard_for(&long[0].guild, 2_500).await;
         let before = team.world.counters().await;

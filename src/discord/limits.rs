@@ -39,6 +39,8 @@ struct Bucket {
 pub struct Limits {
     rate: f64,
     tokens: f64,
+    /// For what nobody waits for: half of what there is.
+    spare: f64,
     filled_at: Instant,
     paused_until: Option<Instant>,
     buckets: HashMap<BucketKey, Bucket>,
@@ -50,6 +52,7 @@ impl Limits {
         Self {
             rate: CLUSTER_RATE,
             tokens: CLUSTER_RATE / 4.0,
+            spare: CLUSTER_RATE / 4.0,
             filled_at: now,
             paused_until: None,
             buckets: HashMap::new(),
@@ -60,6 +63,25 @@ impl Limits {
     pub fn share(&mut self, members: u32) {
         self.rate = CLUSTER_RATE / f64::from(members.max(1));
         self.tokens = self.tokens.min(self.burst());
+        self.spare = self.spare.min(self.burst());
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let came = now.duration_since(self.filled_at).as_secs_f64() * self.rate;
+        self.tokens = (self.tokens + came).min(self.burst());
+        self.spare = (self.spare + came / 2.0).min(self.burst());
+        self.filled_at = now;
+    }
+
+    /// Whether a call that nobody waits for may be made now; [`Limits::ask`] for it, too. Over time half of the limit is kept
+    /// for all others.
+    pub fn may_spare(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        let may = self.spare >= 1.0;
+        if may {
+            self.spare -= 1.0;
+        }
+        may
     }
 
     /// A quarter of a second's worth, at least one.
@@ -78,9 +100,7 @@ impl Limits {
         {
             return Err(bucket.resets_at);
         }
-        let passed = now.duration_since(self.filled_at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.rate).min(self.burst());
-        self.filled_at = now;
+        self.fill(now);
         if self.tokens < 1.0 {
             let wait = Duration::from_secs_f64((1.0 - self.tokens) / self.rate);
             return Err(now + wait + Duration::from_millis(1));
@@ -159,6 +179,17 @@ mod tests {
             let second = calls_in(&mut limits, now + Duration::from_mins(1), Duration::from_secs(1));
             assert!(members > 10 || second * members as usize <= 50, "{members}: {second}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_gets_half_of_the_limit() {
+        let now = Instant::now();
+        let mut limits = Limits::new(now);
+        limits.share(2);
+        let spared = (0..10_000_u64)
+            .filter(|ms| limits.may_spare(now + Duration::from_millis(*ms)))
+            .count();
+        assert!((95..=110).contains(&spared), "{spared} in 10 s, of 200");
     }
 
     #[tokio::test]

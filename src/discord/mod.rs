@@ -144,6 +144,11 @@ impl Discord {
         self.0.share(members);
     }
 
+    /// Whether a call that nobody waits for may be made now. When there is much to do the answer is often no.
+    pub fn may_spare(&self) -> bool {
+        self.0.may_spare()
+    }
+
     /// Who the bot is; the cheapest way to try the token.
     pub async fn bot_user(&self) -> Result<BotUser, DiscordError> {
         let call = Call::new(Lane::Bot, "/users/@me", 0, &Route::GetCurrentUser);

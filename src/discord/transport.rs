@@ -161,6 +161,10 @@ impl Transport {
         lock(&self.limits).share(members);
     }
 
+    pub(super) fn may_spare(&self) -> bool {
+        lock(&self.limits).may_spare(Instant::now())
+    }
+
     pub(super) fn offset_ms(&self) -> i64 {
         lock(&self.offset).ms()
     }

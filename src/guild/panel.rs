@@ -1,4 +1,5 @@
-//! The Now Playing message: edited on change, otherwise at most every 15 s; the latest state wins.
+//! The Now Playing message: edited on change, otherwise at most every 15 s, and less often where so many guilds play that
+//! Discord's limit is needed for what people wait for; the latest state wins.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -14,6 +15,8 @@ use crate::ui;
 
 /// While playing, the position moves on this often.
 const REFRESH: Duration = Duration::from_secs(15);
+/// Asks again whether the position may move on after this.
+const LATER: Duration = Duration::from_secs(5);
 /// Changes within this are shown together.
 const GAP: Duration = Duration::from_secs(1);
 /// After Discord refused or did not answer.
@@ -37,7 +40,8 @@ enum Outcome {
 pub(super) struct Panel {
     dirty: bool,
     busy: bool,
-    shown_at: Option<Instant>,
+    /// When the position is to move on.
+    refresh_at: Option<Instant>,
     not_before: Option<Instant>,
     /// The hash of what was shown: the message itself is several kilobytes, for each guild that plays.
     last: Option<u64>,
@@ -54,7 +58,7 @@ impl Panel {
     pub(super) fn taken_over(guild: GuildId) -> Self {
         let spread = Duration::from_millis((guild.get() >> 22) % 15_000);
         Self {
-            shown_at: Some(Instant::now() + spread),
+            refresh_at: Some(Instant::now() + REFRESH + spread),
             ..Self::default()
         }
     }
@@ -72,7 +76,7 @@ impl Panel {
         if self.dirty {
             return Some(self.not_before.unwrap_or(now));
         }
-        let refresh = self.shown_at.filter(|_| playing).map(|at| at + REFRESH);
+        let refresh = self.refresh_at.filter(|_| playing);
         refresh.map(|at| self.not_before.map_or(at, |earliest| at.max(earliest)))
     }
 }
@@ -88,6 +92,10 @@ impl Actor {
         {
             return;
         }
+        if !self.panel.dirty && !self.around.discord.may_spare() {
+            self.panel.refresh_at = Some(now + LATER);
+            return;
+        }
         self.panel.dirty = false;
         let view = self.player.view(wall_ms());
         let wanted = view.settings.announce != Some(false);
@@ -101,7 +109,7 @@ impl Actor {
         let message = ui::now_playing(&view, super::locale_of(&view.settings));
         let hash = hash_of(&message);
         if known.is_some() && self.panel.last == Some(hash) {
-            self.panel.shown_at = Some(now);
+            self.panel.refresh_at = Some(now + REFRESH);
             return;
         }
         self.panel.busy = true;
@@ -141,7 +149,7 @@ impl Actor {
         self.panel.not_before = Some(now + GAP);
         match done.result {
             Outcome::Shown(_) => {
-                self.panel.shown_at = Some(now);
+                self.panel.refresh_at = Some(now + REFRESH);
                 self.player.set_panel(Some(done.panel));
             }
             Outcome::Deleted => {

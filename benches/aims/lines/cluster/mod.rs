@@ -28,7 +28,8 @@ async fn unbothered(stage: &Stage, served: Option<Served>) -> Vec<Figure> {
     ];
     if let Some(served) = served {
         let missed = format!("commands not acknowledged in time, of {}", served.issued);
-        let broken = format!("tracks not kept exactly once, of {} asked for", served.confirmed);
+        let (confirmed, asked) = (served.confirmed, served.asked);
+        let broken = format!("tracks not kept exactly once, of {confirmed} confirmed ({asked} asked for)");
         figures.push(none(&missed, count(served.missed)));
         figures.push(none(&broken, served.broken));
     }
