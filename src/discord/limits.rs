@@ -73,11 +73,11 @@ impl Limits {
         self.filled_at = now;
     }
 
-    /// Whether a call that nobody waits for may be made now; [`Limits::ask`] for it, too. Over time half of the limit is kept
-    /// for all others.
+    /// Whether a call that nobody waits for may be made now; [`Limits::ask`] for it, too. Not while others use up what there is,
+    /// and over time half of the limit is kept for them.
     pub fn may_spare(&mut self, now: Instant) -> bool {
         self.fill(now);
-        let may = self.spare >= 1.0;
+        let may = self.spare >= 1.0 && self.tokens >= self.burst() / 2.0;
         if may {
             self.spare -= 1.0;
         }
@@ -190,6 +190,9 @@ mod tests {
             .filter(|ms| limits.may_spare(now + Duration::from_millis(*ms)))
             .count();
         assert!((95..=110).contains(&spared), "{spared} in 10 s, of 200");
+        let later = now + Duration::from_secs(20);
+        while limits.ask(KEY, later).is_ok() {}
+        assert!(!limits.may_spare(later), "others need it");
     }
 
     #[tokio::test]

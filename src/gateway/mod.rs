@@ -34,7 +34,7 @@ pub use self::voices::{GuildCount, GuildVoices};
 pub use self::watermark::Seen;
 use self::watermark::Watermark;
 use crate::lifecycle::Authority;
-use crate::model::ids::{GuildId, MemberId, ShardId, UserId};
+use crate::model::ids::{ChannelId, GuildId, MemberId, ShardId, UserId};
 use crate::model::signal::Signal;
 use crate::store::GatewaySession;
 
@@ -241,6 +241,12 @@ impl ShardHandle {
     /// Who is in which voice channel of a guild; `None` when nothing is known.
     pub fn voices(&self, guild: GuildId) -> Option<GuildVoices> {
         lock(&self.0.voices).guild(guild).cloned()
+    }
+
+    /// Discord answered that a person is in a channel; `changes` as [`ShardHandle::voices`] had them before it was asked, 0 where
+    /// it knew nothing.
+    pub fn learn_voice(&self, guild: GuildId, user: UserId, channel: ChannelId, changes: u32) {
+        lock(&self.0.voices).learn(guild, user, channel, changes);
     }
 
     /// How many guilds are known.

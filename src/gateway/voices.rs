@@ -14,6 +14,8 @@ pub struct GuildVoices {
     pub complete: bool,
     /// People and where they are, bots left out.
     pub people: Vec<(UserId, ChannelId)>,
+    /// Grows with every change that Discord told: what was asked elsewhere before it is out of date.
+    pub changes: u32,
 }
 
 /// How many of the guilds that READY named have been seen.
@@ -47,7 +49,12 @@ impl Voices {
     /// The whole picture of a guild.
     pub fn describe(&mut self, guild: GuildId, people: Vec<(UserId, ChannelId)>) {
         self.missing.remove(&guild);
-        self.guilds.insert(guild, GuildVoices { complete: true, people });
+        let known = self.guilds.entry(guild).or_default();
+        *known = GuildVoices {
+            complete: true,
+            people,
+            changes: known.changes.wrapping_add(1),
+        };
     }
 
     /// The guild cannot be reached: who is where is not known any more.
@@ -65,12 +72,22 @@ impl Voices {
 
     /// A person is in another channel, or in none.
     pub fn moved(&mut self, guild: GuildId, user: UserId, channel: Option<ChannelId>) {
-        let people = &mut self.guilds.entry(guild).or_default().people;
+        let known = self.guilds.entry(guild).or_default();
+        known.changes = known.changes.wrapping_add(1);
+        let people = &mut known.people;
         people.retain(|(who, _)| *who != user);
         match channel {
             Some(channel) => people.push((user, channel)),
             None if people.is_empty() => *people = Vec::new(),
             None => {}
+        }
+    }
+
+    /// Discord answered that a person is in a channel, when asked after so many `changes`.
+    pub fn learn(&mut self, guild: GuildId, user: UserId, channel: ChannelId, changes: u32) {
+        let known = self.guilds.entry(guild).or_default();
+        if known.changes == changes && known.people.iter().all(|(who, _)| *who != user) {
+            known.people.push((user, channel));
         }
     }
 
@@ -138,6 +155,22 @@ mod tests {
         assert!(voices.guild(Id::new(1)).unwrap().complete);
         voices.unavailable(Id::new(1));
         assert_eq!(voices.guild(Id::new(1)), Some(&GuildVoices::default()));
+    }
+
+    #[test]
+    fn what_was_asked_before_a_change_is_not_learned() {
+        let (guild, user, channel) = (Id::new(1), Id::new(7), Id::new(10));
+        let mut voices = Voices::default();
+        voices.learn(guild, user, channel, 0);
+        voices.learn(guild, user, channel, 0);
+        assert_eq!(voices.guild(guild).unwrap().people, [(user, channel)]);
+        assert!(
+            !voices.guild(guild).unwrap().complete,
+            "one answer is not the whole picture"
+        );
+        voices.moved(guild, user, None);
+        voices.learn(guild, user, channel, 0);
+        assert_eq!(voices.guild(guild).unwrap().people, []);
     }
 
     #[test]

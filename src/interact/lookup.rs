@@ -40,18 +40,18 @@ impl From<Refusal> for Why {
 
 /// The voice channel a person is in. The gateway knows it, unless the process resumed a session it did not begin.
 pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId) -> Option<ChannelId> {
-    if let Some(voices) = around.gateway.voices(guild) {
-        if let Some((_, channel)) = voices.people.iter().find(|(person, _)| *person == user) {
-            return Some(*channel);
-        }
-        if voices.complete {
-            return None;
-        }
+    let voices = around.gateway.voices(guild).unwrap_or_default();
+    if let Some((_, channel)) = voices.people.iter().find(|(person, _)| *person == user) {
+        return Some(*channel);
     }
-    timeout(VOICE_WAIT, around.discord.user_voice(guild, user))
-        .await
-        .ok()?
-        .ok()?
+    if voices.complete {
+        return None;
+    }
+    let asking = timeout(VOICE_WAIT, around.discord.user_voice(guild, user));
+    let channel = asking.await.ok()?.ok()??;
+    // Asked once: a person who gives many commands would use up what all guilds may ask of Discord.
+    around.gateway.learn_voice(guild, user, channel, voices.changes);
+    Some(channel)
 }
 
 /// Whether the bot may speak there.

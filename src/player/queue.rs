@@ -54,7 +54,12 @@ impl Queue {
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {
-        self.upcoming.pop_front()
+        let item = self.upcoming.pop_front();
+        if self.upcoming.is_empty() {
+            // Most guilds play one track and queue none: room for four is a tenth of what such a guild needs.
+            self.upcoming = VecDeque::new();
+        }
+        item
     }
 
     /// To the end; what does not fit is dropped (callers look at [`Queue::room`] first).
