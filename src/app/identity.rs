@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::{Process, RunError, retry};
 use crate::cluster;
+use crate::cluster::budget::{self, StartLimit};
 use crate::command::{registration, registration_hash};
 use crate::config::Shards;
 use crate::discord::DiscordError;
@@ -35,10 +36,8 @@ pub(crate) struct Identity {
     pub shards: u32,
     /// Shards that may IDENTIFY at a time.
     pub max_concurrency: u32,
-    /// IDENTIFYs a day, and those left when this was learned.
+    /// IDENTIFYs a day.
     pub starts: u32,
-    /// See `starts`.
-    pub starts_left: u32,
     /// Of which token this was learned, hashed.
     token_hash: String,
     /// When, milliseconds since 1970.
@@ -59,9 +58,13 @@ pub(super) async fn learn(process: &Process, stop: &CancellationToken) -> Result
     if let Some(known) = fresh {
         return Ok(Some(adjusted(process, known)));
     }
-    let Some(identity) = ask(process, hash, stop).await? else {
+    let Some((identity, said)) = ask(process, hash, stop).await? else {
         return Ok(None);
     };
+    let tell = || budget::tell(&process.store, said);
+    if retry("tell how many IDENTIFYs are left", stop, tell).await?.is_none() {
+        return Ok(None);
+    }
     let value = serde_json::to_value(&identity).map_err(anyhow::Error::from)?;
     let put = || process.store.put_meta(META, stored.as_ref(), &value);
     if retry("remember who the bot is", stop, put).await?.is_none() {
@@ -80,11 +83,15 @@ fn adjusted(process: &Process, mut identity: Identity) -> Identity {
     identity
 }
 
-async fn ask(process: &Process, token_hash: String, stop: &CancellationToken) -> Result<Option<Identity>, RunError> {
+async fn ask(
+    process: &Process,
+    token_hash: String,
+    stop: &CancellationToken,
+) -> Result<Option<(Identity, StartLimit)>, RunError> {
     let mut wait = Duration::from_millis(500);
     loop {
         match once(process, token_hash.clone()).await {
-            Ok(identity) => return Ok(Some(identity)),
+            Ok(learned) => return Ok(Some(learned)),
             Err(DiscordError::TokenRefused) => return Err(RunError::TokenRefused),
             Err(error) => warn!(%error, "Discord does not say who the bot is; asking again"),
         }
@@ -95,21 +102,27 @@ async fn ask(process: &Process, token_hash: String, stop: &CancellationToken) ->
     }
 }
 
-async fn once(process: &Process, token_hash: String) -> Result<Identity, DiscordError> {
+async fn once(process: &Process, token_hash: String) -> Result<(Identity, StartLimit), DiscordError> {
     let discord = &process.discord;
     let (user, application, gateway) =
         tokio::try_join!(discord.bot_user(), discord.application_id(), discord.gateway())?;
-    Ok(Identity {
+    let limit = gateway.session_start_limit;
+    let said = StartLimit {
+        bot: user.id,
+        remaining: limit.remaining,
+        reset_after_ms: limit.reset_after,
+    };
+    let identity = Identity {
         user: user.id,
         application,
         gateway_url: gateway.url,
         shards: gateway.shards.max(1),
-        max_concurrency: u32::from(gateway.session_start_limit.max_concurrency).max(1),
-        starts: gateway.session_start_limit.total,
-        starts_left: gateway.session_start_limit.remaining,
+        max_concurrency: u32::from(limit.max_concurrency).max(1),
+        starts: limit.total,
         token_hash,
         learned_ms: wall_ms(),
-    })
+    };
+    Ok((identity, said))
 }
 
 /// Registers the slash commands if they are not the ones that were registered last. Only the leader does.

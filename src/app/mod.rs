@@ -9,6 +9,7 @@ mod drains;
 mod driven;
 mod identity;
 mod life;
+mod loading;
 mod metering;
 mod recoveries;
 mod shard;
@@ -18,7 +19,7 @@ mod taking;
 mod tickets;
 mod trail;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +29,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::cluster::{Ended, Member, claim};
+use crate::cluster::{Ended, Member, claim, peer};
 use crate::config::Settings;
 use crate::discord;
 use crate::discord::Discord;
 use crate::lavalink::NodeConfig;
 use crate::lifecycle::{Readiness, Waiting, wall_ms};
+use crate::model::ids::MemberId;
 use crate::store::{self, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
 use crate::telemetry::http::{self, Pages};
@@ -103,7 +105,7 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
     let overview = Arc::new(Overview::new(settings.name.clone(), settings.trace_url.clone()));
     let (listener, http) = listen(settings.http_listen, "SEGUE_HTTP_LISTEN").await?;
     let (peer, at) = listen(settings.peer_listen, "SEGUE_PEER_LISTEN").await?;
-    let peer_at = advertised(settings.peer_advertise.as_deref(), at);
+    let peer_at = peer::address(settings.peer_advertise.as_deref(), at);
     info!(%http, peer = %peer_at, "listening");
     let pages_stop = CancellationToken::new();
     let mut pages = JoinSet::new();
@@ -145,28 +147,15 @@ async fn listen(at: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), 
     Ok((listener, at))
 }
 
-/// What other members are told: as set, with the port that was found where none was named.
-fn advertised(set: Option<&str>, at: SocketAddr) -> String {
-    match set {
-        None => at.to_string(),
-        Some(set) if set.parse::<SocketAddr>().is_ok() => set.to_owned(),
-        Some(set) => match (set.parse::<IpAddr>(), set.rsplit_once(':')) {
-            (Ok(ip), _) => SocketAddr::new(ip, at.port()).to_string(),
-            (Err(_), Some((_, port))) if port.parse::<u16>().is_ok() => set.to_owned(),
-            (Err(_), _) => format!("{set}:{}", at.port()),
-        },
-    }
-}
-
 /// One life after the other: a member that was declared dead joins again as a new one, in the same process.
 async fn lives(ground: &Ground, waiting: Waiting, stop: &Stop) -> Result<(), RunError> {
     let mut waiting = Some(waiting);
-    loop {
-        match incarnation(ground, &mut waiting, stop).await? {
-            Ended::Stopped => return Ok(()),
-            Ended::Fenced => info!("joining again"),
-        }
+    let mut before = None;
+    while let Some(fenced) = incarnation(ground, &mut waiting, before.take(), stop).await? {
+        info!(member = %fenced, "joining again");
+        before = Some(fenced);
     }
+    Ok(())
 }
 
 fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overview>, heartbeats: &Heartbeats) -> Pages {
@@ -206,32 +195,51 @@ async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Opt
     }
 }
 
-/// One life as a member: joins, drives what it is given, leaves.
-async fn incarnation(ground: &Ground, waiting: &mut Option<Waiting>, stop: &Stop) -> Result<Ended, RunError> {
+/// One life as a member: joins, drives what it is given, leaves. `before`: whom this process was before it was fenced.
+/// Returns who it was, if it was fenced itself.
+async fn incarnation(
+    ground: &Ground,
+    waiting: &mut Option<Waiting>,
+    before: Option<MemberId>,
+    stop: &Stop,
+) -> Result<Option<MemberId>, RunError> {
     let store = &ground.store;
     let origin = Origin::of_this_process(ground.settings.place.pod_uid.clone());
     let name = ground.settings.name.clone();
     let (http, peer) = (Some(ground.http.clone()), Some(ground.peer_at.clone()));
     let join = || Member::join(store.clone(), name.clone(), origin.clone(), http.clone(), peer.clone());
     let Some(member) = retry("join the cluster", &stop.asked, join).await? else {
-        return Ok(Ended::Stopped);
+        return Ok(None);
     };
+    if let Some(before) = before {
+        // It may only have heard that others reach the store: then nobody need wait for its time-out.
+        let succeed = || member.succeed(&before);
+        match retry("declare the member before dead", &stop.asked, succeed).await? {
+            Some(true) => info!(member = %before, "declared dead: its process goes on as another member"),
+            Some(false) => {}
+            None => return Ok(None),
+        }
+    }
     let sqlite = store.describe().starts_with("sqlite");
     let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
     let fence = || claim::fence_proven(store, &member.id, proof);
     if retry("look for dead members", &stop.asked, fence).await?.is_none() {
-        return Ok(Ended::Stopped);
+        return Ok(None);
     }
     let process = &Arc::new(process_of(ground, &member)?);
     let Some(identity) = identity::learn(process, &stop.asked).await? else {
-        return Ok(Ended::Stopped);
+        return Ok(None);
     };
+    let me = member.id.clone();
     let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer));
     let ended = life.drive(stop, waiting, &ground.readiness).await;
     if timeout(LAST_SAVE, life.end()).await.is_err() {
         error!("the shutdown took too long; leaving now");
     }
-    ended
+    Ok(match ended? {
+        Ended::Fenced => Some(me),
+        Ended::Stopped => None,
+    })
 }
 
 fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
@@ -294,28 +302,6 @@ where
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(Duration::from_millis(250)) => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn other_members_are_told_an_address_with_a_port() {
-        let at = "127.0.0.1:4711".parse().unwrap();
-        let table = [
-            (None, "127.0.0.1:4711"),
-            (Some("10.1.2.3"), "10.1.2.3:4711"),
-            (Some("10.1.2.3:7946"), "10.1.2.3:7946"),
-            (Some("fd00::7"), "[fd00::7]:4711"),
-            (Some("[fd00::7]:7946"), "[fd00::7]:7946"),
-            (Some("segue-0.segue"), "segue-0.segue:4711"),
-            (Some("segue-0.segue:7946"), "segue-0.segue:7946"),
-        ];
-        for (set, told) in table {
-            assert_eq!(advertised(set, at), told, "{set:?}");
         }
     }
 }

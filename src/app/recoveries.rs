@@ -97,7 +97,9 @@ impl Keeper {
 
     fn take(&mut self, recovery: Recovery) {
         let parent = match recovery.recovered.trigger {
-            Trigger::Crash | Trigger::Handover => self.process.driven.trace(recovery.shard),
+            Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => {
+                self.process.driven.trace(recovery.shard)
+            }
             Trigger::NodeLost | Trigger::SessionLost => None,
         };
         let mut row = row(recovery, self.member.id.clone());

@@ -12,16 +12,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::identity::Identity;
+use super::loading::{Careful, Loading, Suspect};
 use super::taking::{Taking, part, taking};
 use super::{Process, RunError, build, metering, retry};
 use crate::cluster::permit::Standing;
-use crate::cluster::{self, Claimed, Member};
+use crate::cluster::{self, Cause, Claimed, Member};
 use crate::gateway::{self, FromShard, SharedQueue};
 use crate::guild::{Guilds, Recovery};
 use crate::interact;
 use crate::lavalink::{NodeMessage, NodeState};
 use crate::lifecycle::wall_ms;
-use crate::model::ids::NodeName;
+use crate::model::ids::{Epoch, GuildId, NodeName};
 use crate::model::signal::Signal;
 use crate::player::{Before, Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
@@ -35,6 +36,9 @@ const BUNCH: usize = 32;
 const INTERACTIONS: usize = 512;
 /// How often a shard's loop says that it is alive.
 const BEAT: Duration = Duration::from_secs(2);
+/// A member whose shard's loops are silent for this long does not renew, so that others take its shards over. Longer than
+/// any one call that they wait for.
+const SILENT: Duration = Duration::from_secs(10);
 /// When a shard is given up, answers under way may take this long.
 const LAST_ANSWERS: Duration = Duration::from_millis(400);
 /// And then its guilds have this long to save.
@@ -59,15 +63,19 @@ pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), Run
     let (store, claimed) = (&shard.process.store, &shard.claimed);
     let taking = taking(&shard);
     let began_ms = wall_ms();
-    let sealing = || store.seal(shard.number, claimed.previous.as_ref(), &shard.member.id);
-    let Some(sealed) = retry("take the shard's guilds", &stop, sealing).await? else {
+    let marking = || Loading::begin(store, &shard.member.id, claimed);
+    let Some(loading) = retry("say that the shard is being loaded", &stop, marking).await? else {
+        return Ok(());
+    };
+    let Some((sealed, load)) = take(&shard, loading, &stop).await? else {
         return Ok(());
     };
     info!(
         shard = shard.number,
         epoch = claimed.row.epoch.0,
         cause = claimed.cause.name(),
-        active = sealed.active.len(),
+        active = sealed.active.len() + load.one_by_one(),
+        one_by_one = load.one_by_one(),
         session = claimed.row.session.is_some(),
         alive_until_age_ms = wall_ms() - claimed.alive_until_ms,
         "claimed a shard"
@@ -80,7 +88,61 @@ pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), Run
         warn!(%guild, why, "a guild is in quarantine and is not driven; `segue release {guild}` lets it go");
     }
     part(&taking, "seal", began_ms).end(wall_ms());
-    Box::pin(Driving::begin(shard, sealed, taking).drive(stop)).await
+    Box::pin(Driving::begin(shard, sealed, load, taking).drive(stop)).await
+}
+
+/// How the guilds of a shard are loaded.
+enum Load {
+    AtOnce(Loading),
+    /// An owner before died while it loaded them.
+    OneByOne(Loading, Vec<(GuildId, Epoch)>),
+}
+
+impl Load {
+    fn one_by_one(&self) -> usize {
+        match self {
+            Self::AtOnce(_) => 0,
+            Self::OneByOne(_, guilds) => guilds.len(),
+        }
+    }
+}
+
+/// Says how far loading is, and loads what is not loaded at once, as a task.
+fn begin_loading(load: Load, guilds: &Arc<Guilds>, loaded: Loaded, tasks: &mut JoinSet<()>) {
+    match load {
+        Load::AtOnce(mark) => drop(tasks.spawn(mark.lived())),
+        Load::OneByOne(mark, one_by_one) => {
+            guilds.hold(one_by_one.iter().map(|(guild, _)| *guild));
+            let careful = Careful {
+                loading: mark,
+                guilds: one_by_one,
+                loaded,
+            };
+            tasks.spawn(careful.load(Arc::clone(guilds)));
+        }
+    }
+}
+
+/// Takes all guilds of the shard. `None`: stopped meanwhile.
+async fn take(shard: &Shard, loading: Loading, stop: &CancellationToken) -> Result<Option<(Sealed, Load)>, RunError> {
+    let (store, previous, me) = (&shard.process.store, shard.claimed.previous.as_ref(), &shard.member.id);
+    let what = "take the shard's guilds";
+    if loading.suspect() == Suspect::None {
+        let sealed = retry(what, stop, || store.seal(shard.number, previous, me)).await?;
+        return Ok(sealed.map(|sealed| (sealed, Load::AtOnce(loading))));
+    }
+    warn!(
+        shard = shard.number,
+        "the owner before died while it loaded this shard; its guilds are loaded one at a time"
+    );
+    let unread = retry(what, stop, || store.seal_unread(shard.number, previous, me)).await?;
+    Ok(unread.map(|unread| {
+        let sealed = Sealed {
+            quarantined: unread.quarantined,
+            ..Sealed::default()
+        };
+        (sealed, Load::OneByOne(loading, unread.active))
+    }))
 }
 
 struct Driving {
@@ -97,17 +159,25 @@ struct Driving {
     nodes: JoinSet<()>,
     nodes_stop: CancellationToken,
     interactions: JoinSet<()>,
+    /// Says how far loading is, and loads what is not loaded at once.
+    loading: JoinSet<()>,
+}
+
+/// What began the recoveries of a shard that came to us like this.
+const fn trigger(cause: Cause) -> Trigger {
+    match cause {
+        Cause::First => Trigger::Start,
+        Cause::Handover => Trigger::Handover,
+        Cause::Rebalance => Trigger::Rebalance,
+        Cause::Proven | Cause::TimedOut => Trigger::Crash,
+    }
 }
 
 /// Under what circumstances the guilds of a shard are loaded.
 fn loaded(claimed: &Claimed) -> Loaded {
     let moments = claimed.moments;
     Loaded {
-        trigger: if claimed.left {
-            Trigger::Handover
-        } else {
-            Trigger::Crash
-        },
+        trigger: trigger(claimed.cause),
         alive_until_ms: claimed.alive_until_ms,
         began_ms: moments.lost_ms.unwrap_or(moments.claimed_ms),
         before: Before {
@@ -119,7 +189,7 @@ fn loaded(claimed: &Claimed) -> Loaded {
 }
 
 impl Driving {
-    fn begin(start: Shard, sealed: Sealed, whole: Open) -> Self {
+    fn begin(start: Shard, sealed: Sealed, load: Load, whole: Open) -> Self {
         let (gateway_stop, nodes_stop) = (CancellationToken::new(), CancellationToken::new());
         let (node_out, from_nodes) = mpsc::channel(WAITING);
         let (nodes, node_tasks) = build::nodes(&start, &node_out, &nodes_stop);
@@ -137,7 +207,7 @@ impl Driving {
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
         let loaded = loaded(claimed);
-        let mut interactions = JoinSet::new();
+        let (mut interactions, mut loading) = (JoinSet::new(), JoinSet::new());
         for row in sealed.active {
             let (guild, pending) = (row.id, row.snapshot.head.pending.clone());
             drop(guilds.start(row, Some(loaded)));
@@ -145,6 +215,7 @@ impl Driving {
                 interactions.spawn(interact::finish_pending(Arc::clone(&guilds), guild, pending));
             }
         }
+        begin_loading(load, &guilds, loaded, &mut loading);
         start.process.driven.began(
             start.number,
             Arc::clone(&guilds),
@@ -180,6 +251,7 @@ impl Driving {
             nodes,
             nodes_stop,
             interactions,
+            loading,
         }
     }
 
@@ -189,13 +261,16 @@ impl Driving {
             .start
             .process
             .heartbeats
-            .watch(format!("shard {}", self.start.number), super::STUCK);
-        let mut beats = interval(BEAT);
+            .watch(format!("shard {}", self.start.number), SILENT);
+        let (mut beats, mut turns) = (interval(BEAT), 0);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = beats.tick() => {
-                    heartbeat.touch();
+                    // Both have to go round, this loop and that of the gateway: else it renews and does nothing.
+                    if std::mem::replace(&mut turns, guilds.around().gateway.turns()) != turns {
+                        heartbeat.touch();
+                    }
                     metering::shard(&self.start.process.metrics, self.start.number, &guilds.around().gateway);
                 }
                 Some(event) = self.from_shard.recv() => {
@@ -212,6 +287,11 @@ impl Driving {
                 Some(ended) = self.interactions.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "handling an interaction failed");
+                    }
+                }
+                Some(ended) = self.loading.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "loading the shard's guilds failed");
                     }
                 }
             }
@@ -345,6 +425,7 @@ impl Driving {
     async fn end(mut self) {
         let guilds = Arc::clone(&self.guilds);
         let fenced = self.start.member.permit.standing() == Standing::Fenced;
+        self.loading.shutdown().await;
         if fenced {
             // Others have it: nothing may be said any more, and nothing is lost.
             self.interactions.shutdown().await;
@@ -400,5 +481,24 @@ fn unprocessed(event: FromShard) {
         FromShard::Guild { seen, .. } | FromShard::Interaction { seen, .. } => seen.unprocessed(),
         FromShard::Ready { ack, .. } => drop(ack),
         FromShard::SessionLost | FromShard::Down { .. } | FromShard::Fatal { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_death_is_called_a_crash() {
+        let table = [
+            (Cause::First, "start"),
+            (Cause::Handover, "drain"),
+            (Cause::Rebalance, "rebalance"),
+            (Cause::Proven, "crash"),
+            (Cause::TimedOut, "crash"),
+        ];
+        for (cause, name) in table {
+            assert_eq!(trigger(cause).name(), name, "{cause:?}");
+        }
     }
 }

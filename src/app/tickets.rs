@@ -1,5 +1,6 @@
-//! IDENTIFY tickets: the bucket's next free moment stands in the store, so that a restarted process keeps Discord's window
-//! of five seconds too (<https://docs.discord.com/developers/events/gateway#rate-limiting>).
+//! IDENTIFY tickets: the bucket's next free moment and the daily budget stand in the store, so that they hold for all
+//! replicas together, and a restarted process keeps Discord's window of five seconds too
+//! (<https://docs.discord.com/developers/events/gateway#rate-limiting>). No store, no IDENTIFY.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +11,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use super::identity::Identity;
+use crate::cluster::budget;
 use crate::gateway::SharedQueue;
-use crate::gateway::identify::{Budget, IdentifyQueue, NoTicket, SPACING, Tickets, local_tickets};
+use crate::gateway::identify::{IdentifyQueue, NoTicket, SPACING, Tickets};
+use crate::model::ids::UserId;
 use crate::store::{SharedStore, StoreError};
 
-/// When the store does not answer: no store, no IDENTIFY.
+/// When the store does not answer, it is asked again after this.
 const AGAIN: Duration = Duration::from_secs(1);
+/// When the day's budget is spent, it is asked again at the latest after this: the window may have ended by Discord's clock.
+const SPENT: Duration = Duration::from_mins(5);
 /// A moment further away than this was written by a clock that is wrong.
 const FAR_MS: i64 = 60_000;
 
-/// As many IDENTIFYs are never spent: Discord resets the token of a bot that spends all.
-const IDENTIFY_FLOOR: u32 = 10;
+/// What Discord allows this bot.
+#[derive(Clone, Copy, Debug)]
+struct Allowed {
+    bot: UserId,
+    /// IDENTIFYs a day, and how many of them are never spent.
+    total: u32,
+    reserve: u32,
+    max_concurrency: u32,
+}
 
 /// The queue of this process's shards that want to IDENTIFY, as one of `tasks`.
 pub(super) fn queue(
@@ -29,15 +41,13 @@ pub(super) fn queue(
     tasks: &mut JoinSet<Result<(), RunError>>,
     stop: &CancellationToken,
 ) -> SharedQueue {
-    let budget = Budget {
+    let allowed = Allowed {
+        bot: identity.user,
+        total: identity.starts,
+        reserve: budget::reserve(identity.shards, identity.starts),
         max_concurrency: identity.max_concurrency,
-        remaining: identity.starts_left,
-        reset_after: Duration::from_hours(24),
-        floor: IDENTIFY_FLOOR,
     };
-    let local = local_tickets(budget, identity.starts);
-    let tickets = of_store(Arc::clone(store), local, identity.max_concurrency);
-    let (queue, task) = IdentifyQueue::new(tickets, stop.clone());
+    let (queue, task) = IdentifyQueue::new(of_store(Arc::clone(store), allowed), stop.clone());
     tasks.spawn(async move {
         task.await;
         Ok(())
@@ -45,15 +55,23 @@ pub(super) fn queue(
     queue
 }
 
-/// Asks the store, then the process's own budget.
-fn of_store(store: SharedStore, local: Tickets, max_concurrency: u32) -> Tickets {
+fn of_store(store: SharedStore, allowed: Allowed) -> Tickets {
     Arc::new(move |shard| {
-        let (store, budget) = (store.clone(), local(shard));
+        let store = Arc::clone(&store);
         Box::pin(async move {
-            let own = budget.await?;
-            let bucket = shard % max_concurrency.max(1);
-            match reserve(&store, bucket).await {
-                Ok(wait) => Ok(wait.max(own)),
+            match ticket(&store, allowed, shard).await {
+                Ok(Ok(wait)) => Ok(wait),
+                Ok(Err(until_full)) => {
+                    tracing::error!(
+                        shard,
+                        reserve = allowed.reserve,
+                        ?until_full,
+                        "only the reserve of the day's IDENTIFYs is left; Discord resets the token of a bot that spends all"
+                    );
+                    Err(NoTicket {
+                        retry_after: until_full.min(SPENT),
+                    })
+                }
                 Err(error) => {
                     tracing::warn!(shard, %error, "no IDENTIFY ticket without the store");
                     Err(NoTicket { retry_after: AGAIN })
@@ -61,6 +79,14 @@ fn of_store(store: SharedStore, local: Tickets, max_concurrency: u32) -> Tickets
             }
         })
     })
+}
+
+/// How long to wait before the shard may IDENTIFY. `Ok(Err(wait))`: the day's budget is spent, and full again after that.
+/// The bucket comes first: what is lost when the second step fails is then a moment, not one of a thousand.
+async fn ticket(store: &SharedStore, allowed: Allowed, shard: u32) -> Result<Result<Duration, Duration>, StoreError> {
+    let wait = reserve(store, shard % allowed.max_concurrency.max(1)).await?;
+    let taken = budget::take(store, allowed.bot, allowed.total, allowed.reserve).await?;
+    Ok(taken.map(|_left| wait))
 }
 
 /// Takes the bucket's next free moment; returns how long it is until then.
@@ -93,6 +119,36 @@ fn slot(stored: Option<&Value>, now_ms: i64) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALLOWED: Allowed = Allowed {
+        bot: UserId::new(7),
+        total: 14,
+        reserve: 11,
+        max_concurrency: 2,
+    };
+
+    async fn store(folder: &tempfile::TempDir) -> SharedStore {
+        let address = format!("sqlite:{}", folder.path().join("segue.db").display());
+        crate::store::open(&address.into()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn replicas_on_one_store_share_the_buckets_and_the_days_budget() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (store(&folder).await, store(&folder).await);
+        let wait = |ticket: Result<Duration, Duration>| ticket.unwrap().as_millis();
+        let first = wait(ticket(&a, ALLOWED, 0).await.unwrap());
+        let other_bucket = wait(ticket(&b, ALLOWED, 1).await.unwrap());
+        let same_bucket = wait(ticket(&b, ALLOWED, 2).await.unwrap());
+        assert_eq!((first, other_bucket), (0, 0));
+        assert!((4_000..=SPACING.as_millis()).contains(&same_bucket), "{same_bucket} ms");
+        for store in [&a, &b] {
+            let spent = ticket(store, ALLOWED, 0).await.unwrap().unwrap_err();
+            assert!(spent > Duration::from_hours(23), "full again after {spent:?}");
+        }
+        let refused = of_store(a, ALLOWED)(0).await.unwrap_err();
+        assert_eq!(refused.retry_after, SPENT);
+    }
 
     #[test]
     fn tickets_of_a_bucket_are_a_window_apart_and_a_wrong_clock_does_not_stop_them() {

@@ -2,14 +2,15 @@
 //! after the last it ends all sessions and resets the token
 //! (<https://docs.discord.com/developers/events/gateway#session-start-limit>). A reserve is never spent.
 //!
-//! One document in the store: what is left of the window, and when the window ends by the store's clock. Discord's own
-//! count (`GET /gateway/bot`) replaces it whenever it says less, or when the window has ended.
+//! One document in the store: whose it is, what is left of the window, and when the window ends by the store's clock.
+//! Discord's own count (`GET /gateway/bot`) replaces it whenever it says less, or when the window has ended.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::model::ids::UserId;
 use crate::store::{SharedStore, StoreError};
 
 /// Where it stands among the facts of the cluster.
@@ -24,6 +25,8 @@ const TRIES: u32 = 64;
 /// What is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
+    /// The bot it is counted for: another bot on the same store has a budget of its own.
+    pub bot: UserId,
     /// The store's clock when it is full again, milliseconds since 1970.
     pub window_end_ms: i64,
     /// IDENTIFYs left until then.
@@ -33,8 +36,8 @@ pub struct Budget {
 /// What `GET /gateway/bot` said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartLimit {
-    /// IDENTIFYs per window.
-    pub total: u32,
+    /// Of which bot.
+    pub bot: UserId,
     /// Left now.
     pub remaining: u32,
     /// Until it is full again, milliseconds.
@@ -53,8 +56,7 @@ pub enum Spend {
     },
 }
 
-/// How many are never spent: one for each shard, so that the whole bot can start once more, and at least ten. An operator
-/// who knows better overrides it.
+/// How many are never spent: one for each shard, so that the whole bot can start once more, and at least ten.
 pub fn reserve(shards: u32, total: u32) -> u32 {
     // A bot of many shards has a larger total; a small total must leave something to spend.
     shards.max(10).min(total / 2)
@@ -63,11 +65,13 @@ pub fn reserve(shards: u32, total: u32) -> u32 {
 /// The budget as it is known to be: what is stored, or what Discord says if that is less or newer. Pure.
 pub fn resync(stored: Option<Budget>, said: StartLimit, now_ms: i64) -> Budget {
     let theirs = Budget {
+        bot: said.bot,
         window_end_ms: now_ms + i64::try_from(said.reset_after_ms).unwrap_or(WINDOW_MS).min(WINDOW_MS),
         remaining: said.remaining,
     };
     match stored {
-        Some(ours) if is_current(ours, now_ms) => Budget {
+        Some(ours) if is_current(ours, said.bot, now_ms) => Budget {
+            bot: said.bot,
             remaining: ours.remaining.min(theirs.remaining),
             window_end_ms: theirs.window_end_ms,
         },
@@ -76,12 +80,13 @@ pub fn resync(stored: Option<Budget>, said: StartLimit, now_ms: i64) -> Budget {
 }
 
 /// Spends one. `total`: IDENTIFYs per window; `reserve`: how many are never spent. Pure.
-pub fn spend(stored: Option<Budget>, total: u32, reserve: u32, now_ms: i64) -> Spend {
+pub fn spend(stored: Option<Budget>, bot: UserId, total: u32, reserve: u32, now_ms: i64) -> Spend {
     let full = Budget {
+        bot,
         window_end_ms: now_ms + WINDOW_MS,
         remaining: total,
     };
-    let left = stored.filter(|stored| is_current(*stored, now_ms)).unwrap_or(full);
+    let left = stored.filter(|stored| is_current(*stored, bot, now_ms)).unwrap_or(full);
     if left.remaining <= reserve {
         return Spend::Refused {
             retry_after_ms: u64::try_from(left.window_end_ms - now_ms).unwrap_or(0),
@@ -93,8 +98,8 @@ pub fn spend(stored: Option<Budget>, total: u32, reserve: u32, now_ms: i64) -> S
     })
 }
 
-const fn is_current(stored: Budget, now_ms: i64) -> bool {
-    stored.window_end_ms > now_ms && stored.window_end_ms - now_ms <= FAR_MS
+fn is_current(stored: Budget, bot: UserId, now_ms: i64) -> bool {
+    stored.bot == bot && stored.window_end_ms > now_ms && stored.window_end_ms - now_ms <= FAR_MS
 }
 
 /// Tells the store what Discord said.
@@ -104,13 +109,20 @@ pub async fn tell(store: &SharedStore, said: StartLimit) -> Result<(), StoreErro
 }
 
 /// Takes one IDENTIFY out of the budget. `Ok(Err(wait))`: only the reserve is left; ask again after that.
-pub async fn take(store: &SharedStore, total: u32, reserve: u32) -> Result<Result<Budget, Duration>, StoreError> {
+pub async fn take(
+    store: &SharedStore,
+    bot: UserId,
+    total: u32,
+    reserve: u32,
+) -> Result<Result<Budget, Duration>, StoreError> {
     let mut refused = Duration::from_millis(WINDOW_MS.unsigned_abs());
-    let taken = change(store, |stored, now_ms| match spend(stored, total, reserve, now_ms) {
-        Spend::Granted(budget) => Some(budget),
-        Spend::Refused { retry_after_ms } => {
-            refused = Duration::from_millis(retry_after_ms);
-            None
+    let taken = change(store, |stored, now_ms| {
+        match spend(stored, bot, total, reserve, now_ms) {
+            Spend::Granted(budget) => Some(budget),
+            Spend::Refused { retry_after_ms } => {
+                refused = Duration::from_millis(retry_after_ms);
+                None
+            }
         }
     })
     .await?;
@@ -148,14 +160,17 @@ fn read(document: &Value) -> Option<Budget> {
 mod tests {
     use super::*;
 
+    const BOT: UserId = UserId::new(7);
+    const OTHER: UserId = UserId::new(8);
     const SAID: StartLimit = StartLimit {
-        total: 1_000,
+        bot: BOT,
         remaining: 700,
         reset_after_ms: 5_000,
     };
 
     fn budget(window_end_ms: i64, remaining: u32) -> Budget {
         Budget {
+            bot: BOT,
             window_end_ms,
             remaining,
         }
@@ -182,18 +197,31 @@ mod tests {
     #[test]
     fn the_reserve_is_never_spent_and_a_new_window_is_full() {
         assert_eq!(
-            spend(Some(budget(500, 12)), 1_000, 11, 100),
+            spend(Some(budget(500, 12)), BOT, 1_000, 11, 100),
             Spend::Granted(budget(500, 11))
         );
         assert_eq!(
-            spend(Some(budget(500, 11)), 1_000, 11, 100),
+            spend(Some(budget(500, 11)), BOT, 1_000, 11, 100),
             Spend::Refused { retry_after_ms: 400 }
         );
         assert_eq!(
-            spend(Some(budget(500, 11)), 1_000, 11, 500),
+            spend(Some(budget(500, 11)), BOT, 1_000, 11, 500),
             Spend::Granted(budget(500 + WINDOW_MS, 999))
         );
-        assert_eq!(spend(None, 1_000, 11, 0), Spend::Granted(budget(WINDOW_MS, 999)));
+        assert_eq!(spend(None, BOT, 1_000, 11, 0), Spend::Granted(budget(WINDOW_MS, 999)));
+    }
+
+    #[test]
+    fn another_bot_on_the_same_store_has_a_budget_of_its_own() {
+        let theirs = Budget {
+            bot: OTHER,
+            ..budget(500, 11)
+        };
+        assert_eq!(resync(Some(theirs), SAID, 100), budget(5_100, 700));
+        assert_eq!(
+            spend(Some(theirs), BOT, 1_000, 11, 100),
+            Spend::Granted(budget(100 + WINDOW_MS, 999))
+        );
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub enum Duty {
 pub enum Cause {
     /// Nobody had it before.
     First,
-    /// Its owner gave it up, or left, as asked.
+    /// Its owner left, or gave it up because it leaves.
     Handover,
+    /// Its owner gave it up so that the load is even, and stays.
+    Rebalance,
     /// Its owner was proven dead.
     Proven,
     /// Its owner did not renew in time.
@@ -36,6 +38,7 @@ impl Cause {
         match self {
             Self::First => "first",
             Self::Handover => "handover",
+            Self::Rebalance => "rebalance",
             Self::Proven => "proven",
             Self::TimedOut => "timed_out",
         }
@@ -51,7 +54,7 @@ pub struct Claimed {
     pub previous: Option<MemberId>,
     /// How it came to us.
     pub cause: Cause,
-    /// Whether it left as asked.
+    /// Whether it was given up, or left behind, as asked.
     pub left: bool,
     /// Until when the owner before was surely alive, by this machine's wall clock, milliseconds since 1970.
     pub alive_until_ms: i64,

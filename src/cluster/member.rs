@@ -1,20 +1,13 @@
 //! One row per incarnation, renewed every two seconds: "alive until". Sequence numbers ride on it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use super::permit::{Clock, Permit};
-use super::timing;
 use crate::model::ids::MemberId;
 use crate::store::{Beat, Fence, MemberRow, MemberState, Origin, SharedStore, StoreError};
-
-const RENEWAL: Duration = Duration::from_millis(timing::RENEWAL.unsigned_abs());
-const RETRY: Duration = Duration::from_millis(timing::RETRY.unsigned_abs());
 
 /// What a renewal carries, read at the moment of sending.
 pub type BeatSource = Arc<dyn Fn() -> Beat + Send + Sync>;
@@ -89,44 +82,32 @@ impl Member {
         &self.store
     }
 
-    /// Renews once. `Ok(false)`: fenced.
-    pub async fn renew(&self, beat: &Beat) -> Result<bool, StoreError> {
-        let sent = self.permit.clock().now_ms();
-        if self.store.renew(&self.id, beat).await?.is_some() {
-            self.permit.renewed(sent);
-            return Ok(true);
-        }
-        self.permit.fence();
-        Ok(false)
-    }
-
-    /// Renews until stopped or fenced, without a coordinator; `alive` is called each time, whatever the store says.
-    pub async fn keep_renewing(&self, beat: BeatSource, alive: impl Fn() + Send, stop: CancellationToken) -> Ended {
-        let mut wait = RENEWAL;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ended::Stopped,
-                () = sleep(wait) => {}
-            }
-            alive();
-            match self.renew(&beat()).await {
-                Ok(true) => wait = RENEWAL,
-                Ok(false) => {
-                    warn!(member = %self.id, "fenced: another member took over; joining again as a new one");
-                    return Ended::Fenced;
-                }
-                Err(error) => {
-                    warn!(member = %self.id, %error, "cannot renew; music goes on, commands pause when the permit ends");
-                    wait = RETRY;
-                }
-            }
-        }
-    }
-
     /// Leaves for good: whoever comes next takes over at once.
     pub async fn leave(&self, beat: &Beat) -> Result<(), StoreError> {
         self.store.renew(&self.id, beat).await?;
         self.store.set_state(&self.id, MemberState::Gone).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_goes_on_as_another_member_declares_the_one_before_dead_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", folder.path().join("segue.db").display());
+        let store = crate::store::open(&address.into()).await.unwrap();
+        let join = || Member::join(Arc::clone(&store), "a".to_owned(), Origin::default(), None, None);
+        let (before, after) = (join().await.unwrap(), join().await.unwrap());
+        assert!(after.succeed(&before.id).await.unwrap());
+        assert!(!after.succeed(&before.id).await.unwrap(), "only once");
+        let members = store.members().await.unwrap();
+        let state = |id: &MemberId| members.iter().find(|row| row.id == *id).map(|row| row.state);
+        assert_eq!(
+            (state(&before.id), state(&after.id)),
+            (Some(MemberState::Fenced), Some(MemberState::Live))
+        );
     }
 }

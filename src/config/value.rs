@@ -106,7 +106,7 @@ pub(super) fn store(text: &str) -> Result<StoreAddress, Wrong> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     let (hosts, _) = hosts.split_once('?').unwrap_or((hosts, ""));
-    let named = path.split(['?', '/']).next().unwrap_or_default();
+    let named = path.split(['?', '/', '#']).next().unwrap_or_default();
     let database = if named.is_empty() { "segue" } else { named };
     if hosts.is_empty() {
         return Err(Wrong::new("no host", FIX));

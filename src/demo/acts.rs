@@ -47,6 +47,16 @@ pub enum Act {
         /// Which.
         replica: String,
     },
+    /// A replica is cut off from its store.
+    Cut {
+        /// Which.
+        replica: String,
+    },
+    /// A replica reaches its store again.
+    Reconnect {
+        /// Which.
+        replica: String,
+    },
     /// Every replica is stopped and started again, one after the other, as a rolling update does.
     Roll {},
     /// A node dies.
@@ -128,7 +138,7 @@ impl Stagehand {
                 self.tell(Event::Stopped { replica }).await
             }
             Act::Freeze { replica } => {
-                self.excuse(&replica).await;
+                self.excuse("freeze", &replica).await;
                 self.order(&replica, Order::Freeze)?;
                 self.tell(Event::Frozen { replica }).await
             }
@@ -136,6 +146,16 @@ impl Stagehand {
                 self.note(&format!("thaw replica {replica}")).await;
                 self.order(&replica, Order::Thaw)?;
                 self.tell(Event::Thawed { replica }).await
+            }
+            Act::Cut { replica } => {
+                self.excuse("cut off from the store:", &replica).await;
+                self.actor(&replica)?.cut(true).context("cutting it off")?;
+                self.tell(Event::Cut { replica }).await
+            }
+            Act::Reconnect { replica } => {
+                self.note(&format!("replica {replica} reaches the store again")).await;
+                self.actor(&replica)?.cut(false).context("connecting it again")?;
+                self.tell(Event::Reconnected { replica }).await
             }
             Act::Roll {} => self.roll().await,
             Act::KillNode { node } => self.kill_node(node).await,
@@ -166,14 +186,14 @@ impl Stagehand {
         drop(self.control.fault(&json!({"kind": "note", "text": text})).await);
     }
 
-    /// What a frozen replica does not answer in time is nobody's fault.
-    async fn excuse(&self, replica: &str) {
+    /// What a frozen replica, or one without its store, does not answer in time is nobody's fault.
+    async fn excuse(&self, what: &str, replica: &str) {
         let shards = self.gallery.paint(|picture| {
             let owned = picture.sections.shards.iter();
             let owned = owned.filter(|shard| shard.owner.as_deref() == Some(replica));
             owned.map(|shard| shard.id).collect::<Vec<_>>()
         });
-        let note = json!({"kind": "note", "text": format!("freeze replica {replica}"), "excuse": shards});
+        let note = json!({"kind": "note", "text": format!("{what} replica {replica}"), "excuse": shards});
         drop(self.control.fault(&note).await);
     }
 
@@ -191,9 +211,13 @@ impl Stagehand {
         Ok(json!({}))
     }
 
-    fn order(&self, replica: &str, order: Order) -> anyhow::Result<()> {
+    fn actor(&self, replica: &str) -> anyhow::Result<&Actor> {
         let actor = self.actors.iter().find(|actor| actor.name == replica);
-        let actor = actor.with_context(|| format!("there is no replica {replica}"))?;
+        actor.with_context(|| format!("there is no replica {replica}"))
+    }
+
+    fn order(&self, replica: &str, order: Order) -> anyhow::Result<()> {
+        let actor = self.actor(replica)?;
         anyhow::ensure!(actor.order(order), "replica {replica} takes no orders right now");
         Ok(())
     }

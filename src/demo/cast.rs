@@ -1,5 +1,6 @@
 //! The replicas of the demo: names, orders and how each fares.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -22,9 +23,24 @@ pub struct Actor {
     pub name: String,
     orders: mpsc::Sender<Order>,
     life: watch::Receiver<Life>,
+    cut: PathBuf,
 }
 
 impl Actor {
+    /// Cuts it off from its store, or connects it again.
+    pub fn cut(&self, off: bool) -> std::io::Result<()> {
+        if off {
+            std::fs::write(&self.cut, "")
+        } else {
+            std::fs::remove_file(&self.cut)
+        }
+    }
+
+    /// Whether it is cut off from its store.
+    pub fn is_cut(&self) -> bool {
+        self.cut.exists()
+    }
+
     /// How it fares now.
     pub fn life(&self) -> Life {
         self.life.borrow().clone()
@@ -131,11 +147,13 @@ impl Cast {
         for (launch, name) in launches.into_iter().zip(names()) {
             let (orders, inbox) = mpsc::channel(ORDERS_WAITING);
             let (life, seen) = watch::channel(Life::Down { asked: true });
+            let cut = launch.cut.clone();
             tasks.spawn(keep(launch, inbox, life, end.clone()));
             actors.push(Actor {
                 name,
                 orders,
                 life: seen,
+                cut,
             });
         }
         Self { actors, end, tasks }

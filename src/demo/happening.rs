@@ -73,12 +73,17 @@ fn shards_of(event: &Event, picture: &Picture) -> BTreeSet<u64> {
         Event::Killed { replica }
         | Event::Stopped { replica }
         | Event::Frozen { replica }
+        | Event::Cut { replica }
         | Event::Died { replica } => shards
             .filter(|shard| shard.owner.as_ref().is_none_or(|owner| owner == replica))
             .map(|shard| shard.id)
             .collect(),
         Event::SessionExpired { shard } => BTreeSet::from([*shard]),
-        Event::Thawed { .. } | Event::Rolled | Event::NodeKilled { .. } | Event::NodeBack { .. } => BTreeSet::new(),
+        Event::Thawed { .. }
+        | Event::Reconnected { .. }
+        | Event::Rolled
+        | Event::NodeKilled { .. }
+        | Event::NodeBack { .. } => BTreeSet::new(),
     }
 }
 

@@ -45,6 +45,16 @@ pub enum Event {
         /// Which replica.
         replica: String,
     },
+    /// Cut off from its store by the page.
+    Cut {
+        /// Which replica.
+        replica: String,
+    },
+    /// Its store is there again.
+    Reconnected {
+        /// Which replica.
+        replica: String,
+    },
     /// Every replica was stopped and started, one after the other.
     Rolled,
     /// A replica ended unasked.
@@ -84,6 +94,8 @@ impl Event {
             Self::Stopped { replica } => format!("{} was asked to stop", the(replica)),
             Self::Frozen { replica } => format!("{} was frozen", the(replica)),
             Self::Thawed { replica } => format!("{} was thawed", the(replica)),
+            Self::Cut { replica } => format!("{} was cut off from the database", the(replica)),
+            Self::Reconnected { replica } => format!("{} reaches the database again", the(replica)),
             Self::Rolled => "All replicas were asked to restart, one after the other,".to_owned(),
             Self::Died { replica } => format!("{} ended by itself", the(replica)),
             Self::NodeKilled { node } => format!("Node {node} was killed"),
@@ -106,6 +118,8 @@ impl Event {
             Self::Stopped { replica } => format!("stop {}", the(replica)),
             Self::Frozen { replica } => format!("freeze {}", the(replica)),
             Self::Thawed { replica } => format!("thaw {}", the(replica)),
+            Self::Cut { replica } => format!("cut {} off", the(replica)),
+            Self::Reconnected { replica } => format!("connect {}", the(replica)),
             Self::Rolled => "roll".to_owned(),
             Self::Died { replica } => format!("{} died", the(replica)),
             Self::NodeKilled { node } => format!("kill node {node}"),
@@ -120,9 +134,14 @@ impl Event {
             Self::Killed { .. }
             | Self::Stopped { .. }
             | Self::Frozen { .. }
+            | Self::Cut { .. }
             | Self::Died { .. }
             | Self::SessionExpired { .. } => true,
-            Self::Thawed { .. } | Self::Rolled | Self::NodeKilled { .. } | Self::NodeBack { .. } => false,
+            Self::Thawed { .. }
+            | Self::Reconnected { .. }
+            | Self::Rolled
+            | Self::NodeKilled { .. }
+            | Self::NodeBack { .. } => false,
         }
     }
 }

@@ -155,15 +155,16 @@ fn launches(args: &DemoArgs, folder: &Path, ready: &Ready) -> anyhow::Result<Vec
         .store
         .clone()
         .unwrap_or_else(|| format!("sqlite:{}", folder.join("segue.db").display()));
-    let launch = Launch {
-        program,
-        args: vec!["run".to_owned()],
-        env: settings(ready, store),
-    };
     let named = |name: String| {
-        let mut launch = launch.clone();
-        launch.env.push(("SEGUE_NAME".to_owned(), name));
-        launch
+        let cut = folder.join(format!("{name}.cut"));
+        let mut env = settings(ready, format!("{store}#cut={}", cut.display()));
+        env.push(("SEGUE_NAME".to_owned(), name));
+        Launch {
+            program: program.clone(),
+            args: vec!["run".to_owned()],
+            env,
+            cut,
+        }
     };
     Ok(cast::names().take(args.replicas.max(1) as usize).map(named).collect())
 }

@@ -139,7 +139,7 @@ impl Observer {
             .iter()
             .zip(&self.lives)
             .zip(&self.states)
-            .map(|((actor, life), state)| paint::row(&actor.name, life, state.as_ref()));
+            .map(|((actor, life), state)| paint::row(&actor.name, life, actor.is_cut(), state.as_ref()));
         let rows: Vec<ReplicaRow> = rows.collect();
         let states = &self.states;
         self.gallery.paint(|picture| {

@@ -37,10 +37,11 @@ pub fn scene(picture: &Picture) -> Scene {
     }
 }
 
-/// One replica's row.
-pub fn row(name: &str, life: &Life, state: Option<&ReplicaState>) -> ReplicaRow {
+/// One replica's row. `cut`: whether it is cut off from its store.
+pub fn row(name: &str, life: &Life, cut: bool, state: Option<&ReplicaState>) -> ReplicaRow {
     let (word, pid) = match life {
         Life::Starting { pid } => ("starting", Some(*pid)),
+        Life::Up { pid, .. } if cut => ("cut", Some(*pid)),
         Life::Up { pid, .. } => ("up", Some(*pid)),
         Life::Frozen { pid, .. } => ("frozen", Some(*pid)),
         Life::Stopping { pid } => ("stopping", Some(*pid)),

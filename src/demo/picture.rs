@@ -21,7 +21,7 @@ const BACKLOG: usize = 64;
 pub struct ReplicaRow {
     /// `a`, `b`, …
     pub name: String,
-    /// `starting`, `up`, `stopping` or `down`.
+    /// `starting`, `up`, `cut` (off from its store), `frozen`, `stopping` or `down`.
     pub state: &'static str,
     /// Of the process, while there is one.
     pub pid: Option<u32>,

@@ -34,6 +34,8 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Its whole environment.
     pub env: Vec<(String, String)>,
+    /// While this file is there, the replica is cut off from its store.
+    pub cut: PathBuf,
 }
 
 /// What a replica is asked to do.
@@ -124,6 +126,8 @@ pub async fn keep(
 }
 
 fn start(launch: &Launch) -> anyhow::Result<Child> {
+    // A new process begins connected, as a new pod does. Usually there is no such file.
+    drop(std::fs::remove_file(&launch.cut));
     Command::new(&launch.program)
         .args(&launch.args)
         .env_clear()
@@ -303,6 +307,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             env: vec![],
+            cut: "/nonexistent/cut".into(),
         }
     }
 

@@ -1,17 +1,16 @@
 //! Who may send IDENTIFY when. Discord allows one per 5 s and bucket (`shard % max_concurrency`) and 1,000 a day; after the
 //! last it ends all sessions and resets the token (<https://docs.discord.com/developers/events/gateway#session-start-limit>).
 //!
-//! The tickets come from a function, so that all replicas can share one source in the store.
+//! The tickets come from a function, because all replicas share one source in the store.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::queue::Queue;
 
@@ -96,117 +95,74 @@ async fn grant(tickets: Tickets, (shard, mut grant): Asked) {
     let _gone = grant.send(());
 }
 
-/// What `GET /gateway/bot` said of the budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Buckets.
-    pub max_concurrency: u32,
-    /// IDENTIFYs left.
-    pub remaining: u32,
-    /// Until it is full again.
-    pub reset_after: Duration,
-    /// As many are never spent, so that a crash loop cannot end in a token reset.
-    pub floor: u32,
-}
-
-#[derive(Debug)]
-struct Local {
-    budget: Budget,
-    resets_at: Instant,
-    /// Per bucket: from when on the next may be sent.
-    free_at: HashMap<u32, Instant>,
-}
-
-/// Tickets of a process that is alone.
-pub fn local_tickets(budget: Budget, total: u32) -> Tickets {
-    let local = Mutex::new(Local {
-        budget,
-        resets_at: Instant::now() + budget.reset_after,
-        free_at: HashMap::new(),
-    });
-    Arc::new(move |shard| {
-        let mut local = local.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = local.reserve(shard, total, Instant::now());
-        Box::pin(std::future::ready(answer))
-    })
-}
-
-impl Local {
-    fn reserve(&mut self, shard: u32, total: u32, now: Instant) -> Result<Duration, NoTicket> {
-        if now >= self.resets_at {
-            self.budget.remaining = total;
-            self.resets_at = now + Duration::from_hours(24);
-        }
-        if self.budget.remaining <= self.budget.floor {
-            return Err(NoTicket {
-                retry_after: self.resets_at - now,
-            });
-        }
-        self.budget.remaining -= 1;
-        let bucket = shard % self.budget.max_concurrency.max(1);
-        let free_at = self.free_at.entry(bucket).or_insert(now);
-        let at = (*free_at).max(now);
-        *free_at = at + SPACING;
-        Ok(at - now)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
     use super::*;
 
-    fn budget(max_concurrency: u32, remaining: u32) -> Budget {
-        Budget {
-            max_concurrency,
-            remaining,
-            reset_after: Duration::from_hours(1),
-            floor: 10,
-        }
+    /// Tickets with these answers, in this order; and for whom they were asked.
+    fn answering(answers: &[Result<Duration, NoTicket>]) -> (Tickets, Arc<Mutex<Vec<u32>>>) {
+        let asked = Arc::<Mutex<Vec<u32>>>::default();
+        let (answers, kept) = (answers.to_vec(), Arc::clone(&asked));
+        let tickets: Tickets = Arc::new(move |shard| {
+            let mut asked = kept.lock().unwrap();
+            let answer = answers[asked.len()];
+            asked.push(shard);
+            Box::pin(std::future::ready(answer))
+        });
+        (tickets, asked)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn shards_of_a_bucket_are_five_seconds_apart_and_buckets_do_not_wait_for_each_other() {
+    async fn each_shard_waits_as_long_as_its_ticket_says_and_not_for_the_others() {
         let stop = CancellationToken::new();
-        let (queue, drive) = IdentifyQueue::new(local_tickets(budget(2, 1_000), 1_000), stop.clone());
+        let (tickets, _) = answering(&[Ok(SPACING), Ok(Duration::ZERO)]);
+        let (queue, drive) = IdentifyQueue::new(tickets, stop.clone());
         let start = Instant::now();
-        let asked: Vec<_> = (0..4).map(|shard| queue.enqueue(shard)).collect();
+        let (late, early) = (queue.enqueue(0), queue.enqueue(1));
         let granted = async {
-            let mut at = Vec::new();
-            for receiver in asked {
-                receiver.await.unwrap();
-                at.push(start.elapsed().as_millis());
-            }
+            early.await.unwrap();
+            assert!(start.elapsed() < Duration::from_secs(1));
+            late.await.unwrap();
             stop.cancel();
-            at
         };
-        let (at, ()) = tokio::join!(granted, drive);
-        assert!(at[0] < 10 && at[1] < 10, "{at:?}");
-        assert!(at[2] >= 5_250 && at[3] < 5_300, "{at:?}");
+        tokio::join!(granted, drive);
+        assert_eq!(start.elapsed(), SPACING);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_of_the_daily_budget_is_never_spent() {
-        let tickets = local_tickets(budget(1, 12), 1_000);
-        assert!(tickets(0).await.is_ok());
-        assert!(tickets(0).await.is_ok());
-        let refused = tickets(0).await.unwrap_err();
-        assert_eq!(refused.retry_after, Duration::from_hours(1));
-        tokio::time::advance(refused.retry_after).await;
-        assert_eq!(tickets(0).await, Ok(Duration::ZERO));
+    async fn a_shard_that_gets_no_ticket_asks_again_when_it_was_told_to() {
+        let stop = CancellationToken::new();
+        let retry_after = Duration::from_mins(5);
+        let (tickets, asked) = answering(&[Err(NoTicket { retry_after }), Ok(Duration::ZERO)]);
+        let (queue, drive) = IdentifyQueue::new(tickets, stop.clone());
+        let granted = async {
+            queue.enqueue(3).await.unwrap();
+            stop.cancel();
+        };
+        let start = Instant::now();
+        tokio::join!(granted, drive);
+        assert_eq!(
+            (start.elapsed(), asked.lock().unwrap().clone()),
+            (retry_after, vec![3, 3])
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shard_that_went_away_takes_no_ticket_from_the_next() {
         let stop = CancellationToken::new();
-        let (queue, drive) = IdentifyQueue::new(local_tickets(budget(1, 1_000), 1_000), stop.clone());
+        let (tickets, asked) = answering(&[Ok(Duration::ZERO)]);
+        let (queue, drive) = IdentifyQueue::new(tickets, stop.clone());
         drop(queue.enqueue(0));
         let next = queue.enqueue(1);
         let granted = async {
             next.await.unwrap();
             stop.cancel();
         };
-        let start = Instant::now();
         tokio::join!(granted, drive);
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(*asked.lock().unwrap(), [1]);
     }
 }

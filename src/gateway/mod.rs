@@ -158,6 +158,8 @@ struct Shared {
     voices: Mutex<Voices>,
     state: watch::Sender<ShardState>,
     latency_ms: AtomicU64,
+    /// How often the task went round.
+    turns: AtomicU64,
     counts: Mutex<ShardCounts>,
     hearers: OnceLock<Hearers>,
 }
@@ -191,6 +193,7 @@ pub fn open(
         voices: Mutex::default(),
         state: watch::channel(ShardState::Waiting).0,
         latency_ms: AtomicU64::new(NO_LATENCY),
+        turns: AtomicU64::new(0),
         counts: Mutex::default(),
         hearers: OnceLock::new(),
     });
@@ -226,6 +229,11 @@ impl ShardHandle {
     /// Between the last heartbeat and its answer, in milliseconds.
     pub fn latency_ms(&self) -> Option<u64> {
         Some(self.0.latency_ms.load(Ordering::Relaxed)).filter(|ms| *ms != NO_LATENCY)
+    }
+
+    /// How often the task went round: at least once a second, whatever Discord does. One that stands still is stuck.
+    pub fn turns(&self) -> u64 {
+        self.0.turns.load(Ordering::Relaxed)
     }
 
     /// What it is doing.

@@ -32,6 +32,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const BUNCH: usize = 32;
 /// How often authority is asked again while there is none.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// How often the task goes round at least, so that one that is stuck can be told.
+const TURN: Duration = Duration::from_secs(1);
 
 /// Why the task stops connecting.
 enum Over {
@@ -122,13 +124,14 @@ impl Task {
     async fn may_connect(&mut self, after: Duration) -> ControlFlow<()> {
         let mut at = Instant::now() + after;
         loop {
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return ControlFlow::Break(()),
                 delivered = self.outbox.deliver() => if delivered == Err(Closed) {
                     return ControlFlow::Break(());
                 },
-                () = sleep_until(at) => {}
+                () = sleep_until(at.min(Instant::now() + TURN)) => {}
             }
             if Instant::now() < at {
                 continue;
@@ -148,6 +151,8 @@ impl Task {
         };
         self.set_state(ShardState::Connecting);
         loop {
+            let turn = Instant::now() + TURN;
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
             let look_again = self.send_voice(&connection.shard);
             let full = self.outbox.is_full() || self.shared.watermark.is_full();
             tokio::select! {
@@ -160,6 +165,7 @@ impl Task {
                 () = at(connection.overdue), if !full => return ControlFlow::Continue(Ended::Silent),
                 () = self.shared.asked.notified() => {}
                 () = at(look_again) => {}
+                () = sleep_until(turn) => {}
                 () = self.shared.watermark.room(), if full => {}
                 item = connection.shard.next(), if !full => {
                     if let Some(ended) = self.items(&mut connection, item) {

@@ -172,6 +172,9 @@ impl Actor {
             Mail::View(answer) => {
                 drop(answer.send(self.player.view(wall_ms())));
             }
+            Mail::IsRecovering(answer) => {
+                let _ = answer.send(self.player.is_recovering());
+            }
             Mail::Checkpoint(answer) => {
                 drop(answer.send(self.checkpoint()));
             }

@@ -23,6 +23,8 @@ pub(super) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration) 
     let trigger = match recovery.trigger {
         Began::Crash => Trigger::Crash,
         Began::Handover => Trigger::Drain,
+        Began::Rebalance => Trigger::Rebalance,
+        Began::Start => Trigger::Start,
         Began::NodeLost => Trigger::NodeLost,
         Began::SessionLost => Trigger::SessionLost,
     };

@@ -2,6 +2,7 @@
 
 mod actor;
 mod calls;
+mod careful;
 mod metering;
 pub(crate) mod outward;
 mod panel;
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::warn;
 
@@ -19,7 +20,7 @@ pub use actor::Ended;
 
 use crate::discord::Discord;
 use crate::gateway::{Seen, ShardHandle};
-use crate::lavalink::Node;
+use crate::lavalink::{Node, NodeState};
 use crate::lifecycle::{Authority, wall_ms};
 use crate::model::ids::{ApplicationId, Epoch, GuildId, InteractionId, MemberId, UserId};
 use crate::model::order::{Asked, Order};
@@ -115,6 +116,7 @@ pub(crate) enum Mail {
     Node(FromNode),
     NodesChanged,
     View(oneshot::Sender<View>),
+    IsRecovering(oneshot::Sender<bool>),
     Checkpoint(oneshot::Sender<Option<Checkpoint>>),
     CheckpointFailed,
     Lost,
@@ -169,6 +171,14 @@ impl GuildHandle {
         view.await.map_err(|_| Busy)
     }
 
+    /// Whether it is not yet known, or not yet done, what a recovery needs.
+    async fn is_recovering(&self) -> Result<bool, Busy> {
+        let (answer, recovering) = oneshot::channel();
+        let mail = Box::new(Mail::IsRecovering(answer));
+        self.mailbox.try_send(mail).map_err(|_| Busy)?;
+        recovering.await.map_err(|_| Busy)
+    }
+
     fn put(&self, mail: Mail) {
         if self.mailbox.try_send(Box::new(mail)).is_err() {
             warn!("a guild's mailbox is full; an event was dropped");
@@ -181,9 +191,9 @@ pub struct Guilds {
     around: Surroundings,
     /// Who owned the shard before: its guilds may still carry that name.
     previous: Option<MemberId>,
-    /// Orders that the owner before deferred, and that this one finishes.
-    inherited: HashSet<InteractionId>,
     actors: Mutex<Actors>,
+    /// One that was held is let in.
+    let_in: Notify,
 }
 
 #[derive(Default)]
@@ -192,6 +202,10 @@ struct Actors {
     tasks: JoinSet<Ended>,
     /// Which task is whose, and of which epoch.
     running: HashMap<Id, (GuildId, Epoch)>,
+    /// Orders that the owner before deferred, and that this one finishes.
+    inherited: HashSet<InteractionId>,
+    /// Guilds that are not loaded yet, and what waits for them.
+    held: HashMap<GuildId, Vec<(Signal, Seen)>>,
     /// The last READY or RESUMED, for actors that begin later.
     ready: Option<Signal>,
     closed: bool,
@@ -222,14 +236,17 @@ impl Guilds {
         Arc::new(Self {
             around,
             previous,
-            inherited,
-            actors: Mutex::default(),
+            actors: Mutex::new(Actors {
+                inherited,
+                ..Actors::default()
+            }),
+            let_in: Notify::new(),
         })
     }
 
     /// Whether a deferral of the owner before is finished apart from Discord's replay of it.
     pub fn inherits(&self, id: InteractionId) -> bool {
-        self.inherited.contains(&id)
+        self.lock().inherited.contains(&id)
     }
 
     /// What the guilds share.
@@ -248,10 +265,13 @@ impl Guilds {
     }
 
     /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member
-    /// owns it, or it is quarantined.
+    /// owns it, it is quarantined, or it is not loaded yet ([`Guilds::hold`]).
     pub async fn open(&self, guild: GuildId) -> Result<Option<GuildHandle>, StoreError> {
         if let Some(handle) = self.get(guild) {
             return Ok(Some(handle));
+        }
+        if self.lock().held.contains_key(&guild) {
+            return Ok(None);
         }
         let around = &self.around;
         let claim = around
@@ -287,6 +307,9 @@ impl Guilds {
 
     /// A signal of Discord's gateway. A guild without an actor needs none, except to be forgotten.
     pub async fn signal(&self, guild: GuildId, signal: Signal, seen: Seen) {
+        let Some((signal, seen)) = self.keep(guild, signal, seen) else {
+            return;
+        };
         if let Some(handle) = self.get(guild) {
             handle.put(Mail::Signal(signal, Some(seen)));
         } else if signal == Signal::GuildRemoved
@@ -424,24 +447,37 @@ impl Guilds {
         }
     }
 
+    /// Counts a failure of a guild that is ours. Whether it may be driven all the same: not when it is somebody else's,
+    /// and not when it failed so often that it is quarantined.
+    pub async fn failed(&self, guild: GuildId, epoch: Epoch, why: &str) -> bool {
+        let counted = self.around.store.guild_failed(guild, &self.around.member, epoch, why);
+        match counted.await {
+            Ok(count) if count >= FAILURES_UNTIL_QUARANTINE => {
+                tracing::error!(%guild, why, count, "the guild is quarantined: nobody drives it until `segue release` lets it go");
+                false
+            }
+            Ok(0) => false,
+            Ok(_) => true,
+            Err(error) => {
+                warn!(%guild, %error, "a failure is not counted");
+                true
+            }
+        }
+    }
+
     /// Starts the actor of a guild again after it failed, from its snapshot, on what its node plays. A guild that fails
     /// again and again is quarantined instead, so that it takes nobody with it.
     pub async fn revive(&self, failed: Failed) {
         let Failed { guild, epoch, why } = failed;
-        let (store, me) = (&self.around.store, &self.around.member);
-        match store.guild_failed(guild, me, epoch, &why).await {
-            Ok(count) if count >= FAILURES_UNTIL_QUARANTINE => {
-                tracing::error!(%guild, why, count, "the guild is quarantined: nobody drives it until `segue release` lets it go");
-                return;
-            }
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) => warn!(%guild, %error, "a failure is not counted"),
+        if !self.failed(guild, epoch, &why).await {
+            return;
         }
-        let row = match store
-            .claim_guild(guild, self.around.shard, self.previous.as_ref(), me)
-            .await
-        {
+        let claim = self
+            .around
+            .store
+            .claim_guild(guild, self.around.shard, self.previous.as_ref(), &self.around.member)
+            .await;
+        let row = match claim {
             Ok(claim) => claim.ours(),
             Err(error) => {
                 warn!(%guild, %error, "the guild's actor starts again when somebody asks for something");
@@ -449,7 +485,6 @@ impl Guilds {
             }
         };
         let Some(row) = row else { return };
-        let node = row.snapshot.head.voice.as_ref().and_then(|voice| voice.node.clone());
         let now = wall_ms();
         let loaded = Loaded {
             trigger: Trigger::Crash,
@@ -457,19 +492,29 @@ impl Guilds {
             began_ms: now,
             before: Before::default(),
         };
+        self.start_late(row, loaded, true).await;
+    }
+
+    /// Starts an actor when the shard's sessions may be there already: it is told what the others were told. `known`: it
+    /// is known to have used the node's session.
+    async fn start_late(&self, row: GuildRow, loaded: Loaded, known: bool) {
+        let guild = row.id;
+        let node = row.snapshot.head.voice.as_ref().and_then(|voice| voice.node.clone());
         let handle = self.start(row, Some(loaded));
         let ready = self.lock().ready.clone();
         if let Some(ready) = ready {
             handle.put(Mail::Signal(ready, None));
         }
-        if let Some(node) = self
-            .around
-            .nodes
-            .iter()
-            .find(|known| Some(known.name()) == node.as_ref())
+        let mut nodes = self.around.nodes.iter();
+        let Some(node) = nodes.find(|known| Some(known.name()) == node.as_ref()) else {
+            return;
+        };
+        // One that is not there yet tells its guilds itself when it is.
+        if let NodeState::Ready { resumed } = node.state()
             && let Ok(player) = node.player(guild).await
         {
-            let event = NodeEvent::Ready { resumed: true, player };
+            let resumed = resumed || known || player.is_some();
+            let event = NodeEvent::Ready { resumed, player };
             handle.put(Mail::Node(FromNode {
                 node: node.name().clone(),
                 event,

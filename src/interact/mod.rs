@@ -61,6 +61,10 @@ async fn take(guilds: &Arc<Guilds>, interaction: Box<InteractionCreate>, seen: S
         debug!(age_ms = age, "an interaction is too old to be answered; it is not run");
         return;
     }
+    if let Some(guild) = interaction.guild_id {
+        // Which orders were deferred before is known once the guild is loaded.
+        guilds.is_let_in(guild).await;
+    }
     if guilds.inherits(interaction.id) {
         debug!("a replay of an order that was deferred before; it is finished already");
         return;

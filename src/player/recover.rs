@@ -34,6 +34,10 @@ pub enum Trigger {
     Crash,
     /// The owner left as asked.
     Handover,
+    /// The owner gave the shard up so that the load is even.
+    Rebalance,
+    /// Nobody is known to have had the shard: a first start found something to carry on.
+    Start,
     /// The node's session was lost with its players.
     NodeLost,
     /// The gateway session was lost, and voice with it.
@@ -46,6 +50,8 @@ impl Trigger {
         match self {
             Self::Crash => "crash",
             Self::Handover => "drain",
+            Self::Rebalance => "rebalance",
+            Self::Start => "start",
             Self::NodeLost => "node_lost",
             Self::SessionLost => "session_lost",
         }

@@ -13,6 +13,7 @@
 //! write may or may not have happened; [`Store::write_guild`] re-reads and resolves that itself wherever it can.
 
 mod cluster;
+mod gate;
 pub mod mongo;
 mod open;
 pub mod origin;
@@ -322,6 +323,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Returns the active ones (also those that were taken before), soonest track end first. One that cannot be read or is
     /// quarantined is left out and named in a list of its own. Idempotent. Takes up to [`SHARD_DEADLINE`].
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError>;
+    /// The same without looking into any snapshot: for a shard whose owners died while they loaded it. Of the active guilds
+    /// only ids and epochs, soonest track end first. Idempotent. Takes up to [`SHARD_DEADLINE`].
+    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError>;
     /// Takes one guild when an event for it arrives first; creates the document (epoch 1) if there is none.
     /// [`GuildClaim::Theirs`] when a member that is not `previous`, fenced or gone owns it. Idempotent for its owner.
     async fn claim_guild(
@@ -379,6 +383,15 @@ pub struct Sealed {
     pub active: Vec<GuildRow>,
     /// Taken, but unreadable: id and why. Their data stays as it is.
     pub unreadable: Vec<(GuildId, String)>,
+    /// Taken, but not to be driven.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// What [`Store::seal_unread`] took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// The active guilds, soonest track end first.
+    pub active: Vec<(GuildId, Epoch)>,
     /// Taken, but not to be driven.
     pub quarantined: Vec<Quarantined>,
 }

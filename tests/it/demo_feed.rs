@@ -106,6 +106,7 @@ impl Feed {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script],
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            cut: "/nonexistent/cut".into(),
         }
     }
 

@@ -5,7 +5,7 @@
     reason = "in a test a panic is the report"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use segue::demo::show::Show;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::browser::{Browser, missing};
@@ -60,18 +60,7 @@ async fn the_whole_demo_survives_a_kill_and_leaves_nothing_behind() {
         return skip(&format!("the whole demo in a browser: {reason}"));
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_segue"))
-        .args(["demo", "--json", "--replicas", "1", "--guilds", "20"])
-        .env("TMPDIR", folder.path())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let line = timeout(Duration::from_secs(90), lines.next_line())
-        .await
-        .expect("all guilds play in time");
-    let ready: Value = serde_json::from_str(&line.unwrap().expect("the demo is still there")).unwrap();
+    let (mut demo, ready) = whole_demo(1, 20, folder.path()).await;
     let first = ready["replicas"][0]["pid"].as_i64().unwrap();
 
     let browser = Browser::start().await;
@@ -100,6 +89,67 @@ async fn the_whole_demo_survives_a_kill_and_leaves_nothing_behind() {
         0,
         "no folder is left"
     );
+}
+
+/// The real demo, once all guilds play, and what it says then.
+async fn whole_demo(replicas: u32, guilds: u32, folder: &Path) -> (Child, Value) {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_segue"))
+        .args(["demo", "--json", "--replicas", &replicas.to_string()])
+        .args(["--guilds", &guilds.to_string()])
+        .env("TMPDIR", folder)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(90), lines.next_line())
+        .await
+        .expect("all guilds play in time");
+    let ready = serde_json::from_str(&line.unwrap().expect("the demo is still there")).unwrap();
+    (demo, ready)
+}
+
+/// Two replicas: one is cut off from the database by its button, the other carries everything on, and it comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_cut_off_on_the_page_is_replaced_and_comes_back() {
+    if let Some(reason) = missing() {
+        return skip(&format!("a cut replica in a browser: {reason}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut demo, ready) = whole_demo(2, 6, folder.path()).await;
+    let browser = Browser::start().await;
+    browser.look(1366, 900, false).await;
+    browser.open(ready["page"].as_str().unwrap()).await;
+    music_plays(&browser, 6).await;
+
+    let (members, headline) = (
+        "document.getElementById('members').textContent",
+        "document.getElementById('last').textContent",
+    );
+    let last_button = |act: &str| format!("[...document.querySelectorAll('button[data-act={act}]')].at(-1).click()");
+    browser.eval(&last_button("cut")).await;
+    let shown = format!("{members}.includes('cut off from the database')");
+    browser.until("it is shown as cut off", &shown, SOON, members).await;
+    let all_with_a = "document.querySelectorAll('#members tbody tr')[0].querySelectorAll('.owned').length === document.querySelectorAll('#members thead th.shard').length";
+    let taken_over = Duration::from_secs(30);
+    browser
+        .until("the other drives everything", all_with_a, taken_over, members)
+        .await;
+    let said = format!(
+        "{headline}.includes('Replica b was cut off from the database') && {headline}.includes('nobody heard a gap')"
+    );
+    browser.until("the sentence tells it", &said, SOON, headline).await;
+    browser.picture(&pictures().join("cut.png"), true).await;
+    browser.eval(&last_button("reconnect")).await;
+    let back = format!("!{members}.includes('cut off')");
+    browser.until("it runs again", &back, SOON, members).await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.quit().await;
+    kill_process(pid(i64::from(demo.id().unwrap())), Signal::INT).unwrap();
+    let ended = timeout(Duration::from_secs(20), demo.wait())
+        .await
+        .expect("it ends in time");
+    assert!(ended.unwrap().success());
 }
 
 fn pid(number: i64) -> Pid {

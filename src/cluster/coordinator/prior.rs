@@ -35,7 +35,7 @@ impl Prior {
     pub(super) fn of(row: &ShardRow, seen: &Seen, evidence: &Evidence) -> Self {
         let assigned = Some(seen.scan.now_ms + seen.offset_ms);
         let Some(owner) = &row.owner else {
-            return Self::given(row, seen.offset_ms, assigned);
+            return Self::given(row, seen, assigned);
         };
         match seen.member(owner) {
             Some(owner) => Self::ended(row.id, owner, seen.offset_ms, assigned, evidence),
@@ -48,7 +48,7 @@ impl Prior {
     }
 
     /// The owner before gave it up.
-    fn given(row: &ShardRow, offset_ms: i64, assigned_ms: Option<i64>) -> Self {
+    fn given(row: &ShardRow, seen: &Seen, assigned_ms: Option<i64>) -> Self {
         let moments = Moments {
             assigned_ms,
             ..Moments::default()
@@ -59,10 +59,13 @@ impl Prior {
                 ..Self::default()
             };
         };
-        let at_ms = released.at_ms + offset_ms;
+        let at_ms = released.at_ms + seen.offset_ms;
+        let stays = seen
+            .member(&released.by)
+            .is_some_and(|by| by.state == MemberState::Live);
         Self {
             previous: Some(released.by.clone()),
-            cause: Cause::Handover,
+            cause: if stays { Cause::Rebalance } else { Cause::Handover },
             alive_until_ms: at_ms,
             seq: None,
             moments: Moments {
@@ -83,7 +86,7 @@ impl Prior {
         let lost = match cause {
             Cause::TimedOut => Some(alive),
             Cause::Proven => evidence.first_sign(&owner.id).or(ended),
-            Cause::First | Cause::Handover => ended,
+            Cause::First | Cause::Handover | Cause::Rebalance => ended,
         };
         Self {
             previous: Some(owner.id.clone()),
@@ -105,7 +108,7 @@ impl Prior {
         Claimed {
             previous: self.previous,
             cause: self.cause,
-            left: self.cause == Cause::Handover,
+            left: matches!(self.cause, Cause::Handover | Cause::Rebalance),
             alive_until_ms: self.alive_until_ms,
             seq: stored.max(self.seq),
             trace: row.trace.clone(),
@@ -115,6 +118,61 @@ impl Prior {
                 ..self.moments
             },
             row,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::ids::Epoch;
+    use crate::store::{Released, Scan};
+
+    /// Of a shard that `owner` owns or `released` gave up, where the member `a` is as told.
+    fn cause(owner: Option<&str>, released: Option<&str>, a: Option<(MemberState, Option<&str>)>) -> Cause {
+        let id = |name: &str| MemberId(name.to_owned());
+        let row = ShardRow {
+            id: 0,
+            owner: owner.map(id),
+            epoch: Epoch(3),
+            want: None,
+            want_term: 1,
+            session: None,
+            lavalink: BTreeMap::new(),
+            trace: None,
+            owner_trace: None,
+            released: released.map(|by| Released { by: id(by), at_ms: 5 }),
+        };
+        let members = a.map(|(state, why)| MemberRow {
+            state,
+            why: why.map(str::to_owned),
+            ..MemberRow::new(id("a"), "a".to_owned())
+        });
+        let scan = Scan {
+            members: members.into_iter().collect(),
+            ..Scan::default()
+        };
+        Prior::of(&row, &Seen::new(scan, 0, 0), &Evidence::default()).cause
+    }
+
+    #[test]
+    fn a_move_is_named_after_what_became_of_the_owner_before() {
+        use MemberState::{Draining, Fenced, Gone, Live};
+        let table = [
+            (None, None, None, Cause::First),
+            (None, Some("a"), Some((Draining, None)), Cause::Handover),
+            (None, Some("a"), Some((Gone, None)), Cause::Handover),
+            (None, Some("a"), None, Cause::Handover),
+            (None, Some("a"), Some((Live, None)), Cause::Rebalance),
+            (Some("a"), None, Some((Gone, None)), Cause::Handover),
+            (Some("a"), None, Some((Fenced, Some("it hung up"))), Cause::Proven),
+            (Some("a"), None, Some((Fenced, Some(TIMED_OUT))), Cause::TimedOut),
+            (Some("a"), None, None, Cause::TimedOut),
+        ];
+        for (owner, released, a, expected) in table {
+            assert_eq!(cause(owner, released, a), expected, "{owner:?} {released:?} {a:?}");
         }
     }
 }

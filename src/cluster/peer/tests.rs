@@ -55,6 +55,23 @@ impl Side {
     }
 }
 
+#[test]
+fn other_members_are_told_an_address_with_a_port() {
+    let at = "127.0.0.1:4711".parse().unwrap();
+    let table = [
+        (None, "127.0.0.1:4711"),
+        (Some("10.1.2.3"), "10.1.2.3:4711"),
+        (Some("10.1.2.3:7946"), "10.1.2.3:7946"),
+        (Some("fd00::7"), "[fd00::7]:4711"),
+        (Some("[fd00::7]:7946"), "[fd00::7]:7946"),
+        (Some("segue-0.segue"), "segue-0.segue:4711"),
+        (Some("segue-0.segue:7946"), "segue-0.segue:7946"),
+    ];
+    for (set, told) in table {
+        assert_eq!(address(set, at), told, "{set:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_member_that_ends_hangs_up_and_then_its_address_refuses() {
     let (mut a, mut b) = (side("a").await, side("b").await);

@@ -35,19 +35,22 @@ export class Acts {
   processes() {
     const { replicas = [], nodes = [] } = this.state;
     const many = replicas.length > 1;
-    const up = (replica) => replica.state === "up" || replica.state === "starting";
+    const up = (replica) => ["up", "cut", "starting"].includes(replica.state);
     const of = (replica) => {
       const name = many ? `replica ${replica.name}` : "the bot";
       const body = { replica: replica.name };
       const freeze = replica.state === "frozen"
         ? [`thaw ${name}`, "thaw", body, true, ""]
         : [`freeze ${name}`, "freeze", body, replica.state === "up", "danger"];
-      return [[`kill -9 ${name}`, "kill", body, up(replica), "danger"], [`stop ${name} gently`, "stop", body, replica.state === "up", ""], ...(many ? [freeze] : [])];
+      const cut = replica.state === "cut"
+        ? [`reconnect ${name}`, "reconnect", body, true, ""]
+        : [`cut ${name} off its database`, "cut", body, replica.state === "up", "danger"];
+      return [[`kill -9 ${name}`, "kill", body, up(replica), "danger"], [`stop ${name} gently`, "stop", body, replica.state === "up", ""], ...(many ? [freeze, cut] : [])];
     };
     return [
       ...replicas.flatMap(of),
       ...(many ? [["restart all, one after the other", "roll", {}, replicas.every((replica) => replica.state === "up"), "whole"]] : []),
-      // Two or three in a row: what follows begins a row of its own.
+      // Two or four in a row: what follows begins a row of its own.
       ...nodes.map((node) => node.up ? [`kill node ${node.name}`, "kill_node", { node: node.name }, true, "danger"] : [`start node ${node.name} again`, "restart_node", { node: node.name }, true, ""]),
     ];
   }

@@ -2,7 +2,7 @@
 import { el, span, count } from "/words.js";
 
 const KNOWN = ["detect", "fence", "claim", "resume", "load", "reconcile"];
-const STATES = { up: ["up", "running"], starting: ["wait", "starting"], frozen: ["wait", "frozen"], down: ["down", "gone, starts again"], stopping: ["wait", "stopping"] };
+const STATES = { up: ["up", "running"], starting: ["wait", "starting"], frozen: ["wait", "frozen"], cut: ["wait", "cut off from the database"], down: ["down", "gone, starts again"], stopping: ["wait", "stopping"] };
 const OUTCOMES = {
   carried_on: ["carried on", "nobody heard anything"],
   rejoined: ["rejoined", "a short cut, same position"],

@@ -12,7 +12,9 @@ use crate::model::ids::{Epoch, GuildId, MemberId};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists, SCHEMA};
 use crate::store::row::{StoredGuild, claimed, sort_by_end, sort_into, unreadable, unwritable};
-use crate::store::{GuildClaim, GuildRow, OPERATION_DEADLINE, SHARD_DEADLINE, Sealed, StoreError, schema};
+use crate::store::{
+    GuildClaim, GuildRow, OPERATION_DEADLINE, Quarantined, SHARD_DEADLINE, Sealed, StoreError, Unread, schema,
+};
 
 pub(super) const GUILDS: &str = "guilds";
 /// Guilds that the server sends at a time; a full queue may be half a megabyte, and 16 MB is the most it sends.
@@ -87,10 +89,7 @@ pub(super) async fn seal(
     previous: Option<&MemberId>,
     me: &MemberId,
 ) -> Result<Sealed, StoreError> {
-    let from = takeable(link, previous, me).await?;
-    let from = doc! { "shard": i64::from(shard), "owner": { "$in": from } };
-    let take = doc! { "$set": { "owner": &me.0 }, "$inc": { "epoch": 1_i64 } };
-    of_a_shard(link, "sealing the guilds of a shard", from, take).await?;
+    take_all(link, shard, previous, me).await?;
     let newer = doc! { "schema": { "$gt": i64::from(SCHEMA) } };
     let filter = doc! {
         "shard": i64::from(shard), "owner": &me.0, "$or": [{ "active": true }, newer],
@@ -115,6 +114,54 @@ pub(super) async fn seal(
     }
     sort_by_end(&mut sealed.active);
     Ok(sealed)
+}
+
+/// Every guild of the shard that may be taken is ours.
+async fn take_all(link: &Link, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
+    let from = takeable(link, previous, me).await?;
+    let from = doc! { "shard": i64::from(shard), "owner": { "$in": from } };
+    let take = doc! { "$set": { "owner": &me.0 }, "$inc": { "epoch": 1_i64 } };
+    of_a_shard(link, "sealing the guilds of a shard", from, take).await
+}
+
+pub(super) async fn seal_unread(
+    link: &Link,
+    shard: u32,
+    previous: Option<&MemberId>,
+    me: &MemberId,
+) -> Result<Unread, StoreError> {
+    take_all(link, shard, previous, me).await?;
+    let filter = doc! { "shard": i64::from(shard), "owner": &me.0, "active": true };
+    let guilds = link.collection(GUILDS);
+    let read = async move {
+        guilds
+            .find(filter)
+            .projection(doc! { "epoch": 1, "ends_at_ms": 1, "quarantined": 1 })
+            .await?
+            .try_collect::<Vec<_>>()
+            .await
+    };
+    let deadline = Instant::now() + SHARD_DEADLINE;
+    let mut rows = link.look(deadline, "listing the guilds of a shard", read).await?;
+    rows.sort_by_key(|row| {
+        let ends_at_ms = int(row, "ends_at_ms");
+        (ends_at_ms.is_none(), ends_at_ms, int(row, "_id"))
+    });
+    let mut unread = Unread::default();
+    for row in rows {
+        let guild = int(&row, "_id").and_then(|id| GuildId::new_checked(id.cast_unsigned()));
+        let (Some(guild), Some(epoch)) = (guild, count(&row, "epoch")) else {
+            continue;
+        };
+        match row.get_str("quarantined") {
+            Ok(why) => unread.quarantined.push(Quarantined {
+                guild,
+                why: why.to_owned(),
+            }),
+            Err(_) => unread.active.push((guild, Epoch(epoch))),
+        }
+    }
+    Ok(unread)
 }
 
 /// Changes all that match in one operation. What changes must not match any more: so it may be tried again, and when

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::store::gate::Gate;
 use crate::store::{OPERATION_DEADLINE, StoreError};
 
 /// Most operations under way at once, and connections in the pool.
@@ -43,6 +44,7 @@ pub(super) struct Link {
     place: String,
     tasks: Mutex<JoinSet<()>>,
     slots: Arc<Semaphore>,
+    pub(super) gate: Gate,
 }
 
 impl fmt::Debug for Link {
@@ -73,6 +75,7 @@ impl Link {
             place: format!("mongodb://{}/{name}", hosts.join(",")),
             tasks: Mutex::default(),
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
+            gate: Gate::default(),
         })
     }
 
@@ -150,6 +153,7 @@ impl Link {
         T: Send + 'static,
         F: Future<Output = mongodb::error::Result<T>> + Send + 'static,
     {
+        self.gate.pass(what).map_err(Failure::Ours)?;
         let unsent = Failure::Ours(StoreError::Unavailable { what, source: None });
         let Ok(Ok(slot)) = timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await else {
             return Err(unsent);

@@ -23,9 +23,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::link::{Kind, Link, meaning};
+use super::gate::Gate;
 use super::{
     Assignment, Beat, Campaign, Checkpoint, FINAL_KEPT_MS, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite,
-    MemberRow, MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Written, schema,
+    MemberRow, MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written,
+    schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
@@ -60,6 +62,12 @@ impl MongoStore {
         };
         store.make_indexes().await?;
         Ok(store)
+    }
+
+    /// The same database behind a gate.
+    pub(super) fn behind(mut self, gate: Gate) -> Self {
+        self.link.gate = gate;
+        self
     }
 
     async fn make_indexes(&self) -> Result<(), StoreError> {
@@ -244,6 +252,10 @@ impl Store for MongoStore {
 
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
         guilds::seal(&self.link, shard, previous, me).await
+    }
+
+    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError> {
+        guilds::seal_unread(&self.link, shard, previous, me).await
     }
 
     async fn claim_guild(

@@ -10,7 +10,7 @@ use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists};
 use crate::store::row::{Claim, Judged, StoredGuild, claimed, judge, sort_by_end, sort_into, unreadable, unwritable};
 use crate::store::schema::{self, Record, head_contains_lists};
-use crate::store::{Checkpoint, GuildClaim, GuildRow, GuildWrite, Sealed, StoreError, Written};
+use crate::store::{Checkpoint, GuildClaim, GuildRow, GuildWrite, Quarantined, Sealed, StoreError, Unread, Written};
 
 const SELECT: &str = "SELECT g.id, g.shard, g.owner, g.epoch, g.rev, g.active, g.ends_at_ms,
     g.anchor_position_ms, g.anchor_at_ms, g.anchor_speed, h.head, l.lists, g.quarantined
@@ -94,12 +94,8 @@ pub(super) fn seal(
     previous: Option<&MemberId>,
     me: &MemberId,
 ) -> Result<Sealed, StoreError> {
-    let what = "sealing the guilds of a shard";
-    db.execute(
-        &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1 WHERE shard = ?1 AND {TAKEABLE} AND owner IS NOT ?3"),
-        params![shard, previous.map(|member| &member.0), me.0],
-    )
-    .or_failed(what)?;
+    let what = "reading the guilds of a shard";
+    take(db, shard, previous, me)?;
     let rows: Vec<Option<Found>> = db
         .prepare_cached(&format!(
             "{SELECT} WHERE g.shard = ?1 AND g.owner = ?2 AND (g.active OR g.schema > ?3)"
@@ -119,6 +115,47 @@ pub(super) fn seal(
     }
     sort_by_end(&mut sealed.active);
     Ok(sealed)
+}
+
+/// Every guild of the shard that may be taken is ours.
+fn take(db: &Connection, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
+    db.execute(
+        &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1 WHERE shard = ?1 AND {TAKEABLE} AND owner IS NOT ?3"),
+        params![shard, previous.map(|member| &member.0), me.0],
+    )
+    .map(drop)
+    .or_failed("sealing the guilds of a shard")
+}
+
+pub(super) fn seal_unread(
+    db: &Connection,
+    shard: u32,
+    previous: Option<&MemberId>,
+    me: &MemberId,
+) -> Result<Unread, StoreError> {
+    take(db, shard, previous, me)?;
+    let rows: Vec<(i64, u64, Option<String>)> = db
+        .prepare_cached(
+            "SELECT id, epoch, quarantined FROM guilds WHERE shard = ?1 AND owner = ?2 AND active
+             ORDER BY ends_at_ms IS NULL, ends_at_ms, id",
+        )
+        .and_then(|mut select| {
+            select
+                .query_map(params![shard, me.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect()
+        })
+        .or_failed("listing the guilds of a shard")?;
+    let mut unread = Unread::default();
+    for (id, epoch, quarantined) in rows {
+        let Some(guild) = GuildId::new_checked(id.cast_unsigned()) else {
+            continue;
+        };
+        match quarantined {
+            Some(why) => unread.quarantined.push(Quarantined { guild, why }),
+            None => unread.active.push((guild, Epoch(epoch))),
+        }
+    }
+    Ok(unread)
 }
 
 pub(super) fn claim(

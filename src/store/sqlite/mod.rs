@@ -20,9 +20,10 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::thread::{Kind, Thread};
+use super::gate::Gate;
 use super::{
     Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
-    MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Written, schema,
+    MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written, schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
@@ -44,6 +45,12 @@ impl SqliteStore {
             path: path.display().to_string(),
             write_schema: AtomicU32::new(SCHEMA),
         })
+    }
+
+    /// The same file behind a gate.
+    pub(super) fn behind(mut self, gate: Gate) -> Self {
+        self.thread.gate = gate;
+        self
     }
 
     /// Limits the file to this many pages, as a quota would (`PRAGMA max_page_count`).
@@ -206,6 +213,14 @@ impl Store for SqliteStore {
     async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
         let (previous, me) = (previous.cloned(), me.clone());
         let job = move |db: &_| guilds::seal(db, shard, previous.as_ref(), &me);
+        self.thread
+            .call("sealing the guilds of a shard", Kind::Write, job)
+            .await
+    }
+
+    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError> {
+        let (previous, me) = (previous.cloned(), me.clone());
+        let job = move |db: &_| guilds::seal_unread(db, shard, previous.as_ref(), &me);
         self.thread
             .call("sealing the guilds of a shard", Kind::Write, job)
             .await

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::{commit_failed, failed};
+use crate::store::gate::Gate;
 use crate::store::{OPERATION_DEADLINE, StoreError};
 
 /// Most requests that wait; the next one waits outside, up to its deadline.
@@ -31,6 +32,7 @@ pub(super) struct Thread {
     requests: Option<mpsc::Sender<Box<dyn Request>>>,
     worker: Option<std::thread::JoinHandle<()>>,
     commits: Arc<AtomicU64>,
+    pub(super) gate: Gate,
 }
 
 impl fmt::Debug for Thread {
@@ -64,6 +66,7 @@ impl Thread {
             requests: Some(requests),
             worker: Some(worker),
             commits,
+            gate: Gate::default(),
         })
     }
 
@@ -77,6 +80,7 @@ impl Thread {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.gate.pass(what)?;
         let deadline = Instant::now() + OPERATION_DEADLINE;
         let unavailable = || StoreError::Unavailable { what, source: None };
         let requests = self.requests.as_ref().ok_or_else(unavailable)?;

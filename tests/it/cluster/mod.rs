@@ -2,7 +2,10 @@
 //! die and freeze.
 
 mod deaths;
+mod harm;
+mod logins;
 mod moves;
 mod nodes;
 mod outages;
+mod preload;
 mod team;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::preload;
 use super::team::{SHARDS, Team, timed};
 use crate::harness::{KubeApi, Proxy, Setup, eventually};
 use crate::mongod::ReplicaSet;
@@ -88,20 +89,53 @@ async fn without_a_witness_all_pause_and_everything_comes_back_unchanged() {
     let uri = set.uri("pause");
     let team = Team::on(3, 6, |world| Setup::store(world, uri)).await;
     let before = epochs(&team).await;
-    let guild = team.guilds[0].clone();
     set.stop_all();
-    eventually("commands are refused with a reason", || async {
-        let said = team
-            .world
-            .command(&guild, "volume", json!({ "level": 60 }))
-            .await
-            .text();
-        if said.contains("memory") { Ok(()) } else { Err(said) }
-    })
-    .await;
+    refused(&team).await;
     set.continue_all();
     set.primary().await;
+    confirmed(&team).await;
     assert_unchanged(&team, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_mongodb_and_the_kubernetes_api_gone_all_pause_and_everything_comes_back_unchanged() {
+    let Some(set) = ReplicaSet::private().await else { return };
+    let (uri, mut api) = (set.uri("both"), KubeApi::start().await);
+    let team = Team::on(2, 6, |world| by_kubernetes(Setup::store(world, uri), &api)).await;
+    let before = epochs(&team).await;
+    api.stop().await;
+    set.stop_all();
+    refused(&team).await;
+    api.again();
+    set.continue_all();
+    set.primary().await;
+    confirmed(&team).await;
+    assert_unchanged(&team, &before).await;
+}
+
+/// Waits until everybody acts again: a pause ends with the next renewal.
+async fn confirmed(team: &Team) {
+    for guild in team.one_of_each_shard().await.values() {
+        eventually("commands are confirmed again", || async {
+            let said = team.world.command(guild, "volume", json!({ "level": 70 })).await.text();
+            if said.contains("70") { Ok(()) } else { Err(said) }
+        })
+        .await;
+    }
+}
+
+/// Waits until a command is refused because the database cannot be reached: whoever drives the guild has paused.
+async fn refused(team: &Team) {
+    let guild = &team.guilds[0];
+    eventually("commands are refused with a reason", || async {
+        let said = team.world.command(guild, "volume", json!({ "level": 60 })).await.text();
+        if said.contains("nothing was changed") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,14 +233,8 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_that_is_an_hour_wrong_on_one_member_fences_nobody_and_hides_no_death() {
     let folder = tempfile::tempdir().unwrap();
-    let (source, library) = (folder.path().join("clock.c"), folder.path().join("clock.so"));
-    std::fs::write(&source, WRONG_CLOCK).unwrap();
-    let built = std::process::Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .arg("-ldl")
-        .status();
-    if !built.is_ok_and(|status| status.success()) {
+    let library = folder.path().join("clock.so");
+    if !preload::library(WRONG_CLOCK, &library) {
         return crate::skip::skip("a wrong clock: no C compiler");
     }
     let mut team = Team::playing(2, 6).await;
@@ -239,6 +267,34 @@ async fn a_wall_clock_that_is_an_hour_wrong_on_one_member_fences_nobody_and_hide
     let leader = team.leader().await;
     let other = if leader == "a" { "c" } else { "a" };
     drop(team.take(other).kill().await);
+    team.settled().await;
+    team.assert_unheard().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_alone_is_cut_off_from_the_file_is_replaced_and_joins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("c.cut");
+    let mut team = Team::playing(2, 6).await;
+    let gated = format!("{}#cut={}", team.setup.address(), cut.display());
+    team.setup = team.setup.set("SEGUE_STORE", &gated);
+    team.start("c").await;
+    drop(team.take("b").kill().await);
+    team.settled().await;
+    let lost = team.owners().await["c"].clone();
+    assert!(!lost.is_empty(), "the one that is to be cut off owns shards");
+    let note = json!({ "kind": "note", "text": "cut off", "excuse": lost });
+    team.world.post("/faults", note).await;
+    std::fs::write(&cut, "").unwrap();
+    let c = team.take("c");
+    let (took, ()) = timed(team.settled()).await;
+    assert!(took < Duration::from_secs(16), "replaced after {took:?}");
+    std::fs::remove_file(&cut).unwrap();
+    c.logged("joining again").await;
+    team.bots.insert("c".to_owned(), c);
+    for guild in team.one_of_each_shard().await.values() {
+        team.answered_in(guild).await;
+    }
     team.settled().await;
     team.assert_unheard().await;
 }

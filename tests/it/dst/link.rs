@@ -12,7 +12,7 @@ use segue::cluster::timing;
 use segue::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use segue::store::{
     Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
-    MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Written,
+    MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written,
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -266,6 +266,15 @@ impl Store for Link {
 
     async fn seal(&self, _shard: u32, _previous: Option<&MemberId>, _me: &MemberId) -> Result<Sealed, StoreError> {
         Err(Self::absent("seal"))
+    }
+
+    async fn seal_unread(
+        &self,
+        _shard: u32,
+        _previous: Option<&MemberId>,
+        _me: &MemberId,
+    ) -> Result<Unread, StoreError> {
+        Err(Self::absent("seal guilds"))
     }
 
     async fn claim_guild(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
+use segue::cluster::timing;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,13 @@ use crate::harness::lease_api::{self, lock};
 
 /// After the last fault everything is well within this (I12): a time-out, an election and the grace, with room.
 const MENDED: u64 = 45_000;
+/// And then the load is even (I10) within the quiet after which it is evened, once more if that began late, and a moment
+/// for each shard.
+const EVEN: i64 = 2 * (timing::SETTLED + timing::UNEVEN);
+/// Every so-manieth seed waits for the even load.
+const EVENED: u64 = 4;
+/// One move for the sake of an even load, with logins as slow as they get.
+const MOVE: i64 = 30_000;
 /// How often the audit looks.
 const AUDIT: Duration = Duration::from_millis(100);
 
@@ -51,6 +59,10 @@ pub(super) fn seed(seed: u64) -> Story {
             cluster.pass(pause).await;
         }
         cluster.mend().await;
+        // The quiet that evening waits for is long: a part of the seeds has it.
+        if seed.is_multiple_of(EVENED) {
+            cluster.must_be_even().await;
+        }
         cluster.story()
     })
 }
@@ -251,7 +263,20 @@ impl Cluster {
         self.must_be_served().await;
     }
 
-    /// I12 and I10, with some patience: a shard may be on its way for the sake of an even load, or an answer was lost.
+    /// I10, after the last fault: who came back without shards gets its share.
+    async fn must_be_even(&self) {
+        let end = self.world.now() + EVEN + i64::from(self.world.shards) * MOVE;
+        while let Some(loads) = self.world.unevenly() {
+            let now = self.world.now();
+            if now >= end {
+                return self.world.memory().broke(now, &format!("I10: {loads}"));
+            }
+            self.pass(500).await;
+        }
+        self.must_be_served().await;
+    }
+
+    /// I12, with some patience: a shard may be on its way for the sake of an even load, or an answer was lost.
     pub(super) async fn must_be_served(&self) {
         let mut patience = 50;
         while patience > 0 && !self.world.unserved().is_empty() {

@@ -266,7 +266,7 @@ impl World {
         }
     }
 
-    /// I12, I10: each shard is driven by the one live member that is to own it.
+    /// I12, and of I10 that everybody agrees: each shard is driven by the one live member that is to own it.
     pub(super) fn unserved(&self) -> Vec<String> {
         let (memory, lives) = (self.memory(), self.lives());
         let mut wrong = Vec::new();
@@ -292,5 +292,17 @@ impl World {
             }
         }
         wrong
+    }
+
+    /// I10: nobody has two shards more than another and a quarter more than the mean. Who has how many, if not.
+    pub(super) fn unevenly(&self) -> Option<String> {
+        let lives = self.lives();
+        let loads: Vec<usize> = lives.values().map(|life| life.drives.len()).collect();
+        let (most, least) = (*loads.iter().max()?, *loads.iter().min()?);
+        let uneven = most - least > 1 && most * 4 * loads.len() > loads.iter().sum::<usize>() * 5;
+        uneven.then(|| {
+            let who = lives.iter().map(|(id, life)| format!("{id}: {}", life.drives.len()));
+            who.collect::<Vec<_>>().join(", ")
+        })
     }
 }

@@ -55,6 +55,7 @@ conformance! {
     election::an_assignment_lets_both_members_know_and_a_refused_one_nobody,
     election::a_scan_shows_members_shards_and_who_leads_at_one_moment,
     quarantine::a_guild_that_fails_three_times_is_quarantined_and_sealed_apart,
+    quarantine::a_shard_is_sealed_without_a_look_at_any_snapshot,
     quarantine::only_its_owner_counts_a_guilds_failures,
     quarantine::failures_count_under_whoever_owns_the_guild_and_only_for_five_minutes,
     quarantine::a_guild_that_is_let_go_is_as_it_was,

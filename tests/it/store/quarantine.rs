@@ -2,7 +2,7 @@
 
 use segue::model::ids::{Epoch, GuildId};
 use segue::store::{
-    FAILURES_UNTIL_QUARANTINE, GuildClaim, Quarantined, RECOVERIES_KEPT, RecoveryRow, SharedStore, Written,
+    FAILURES_UNTIL_QUARANTINE, GuildClaim, GuildWrite, Quarantined, RECOVERIES_KEPT, RecoveryRow, SharedStore, Written,
 };
 
 use super::bed::{Bed, guild, lists, me, settle, write};
@@ -48,6 +48,40 @@ pub(crate) async fn a_guild_that_fails_three_times_is_quarantined_and_sealed_apa
     assert_eq!(sealed.quarantined, [aside]);
     let claim = store.claim_guild(guild(2), 0, None, &me("b")).await.expect("answers");
     assert!(matches!(claim, GuildClaim::Quarantined { .. }), "{claim:?}");
+}
+
+pub(crate) async fn a_shard_is_sealed_without_a_look_at_any_snapshot(bed: &Bed) {
+    let store = &bed.store;
+    for (id, ends_at_ms) in [(1, Some(300)), (2, None), (3, Some(100)), (4, Some(200)), (5, Some(50))] {
+        settle(store, guild(id), "a").await;
+        let ends = GuildWrite {
+            ends_at_ms,
+            active: id != 5,
+            ..write(guild(id), "a", 1, 2)
+        };
+        assert_eq!(store.write_guild(&ends).await.expect("writes"), Written::Done);
+    }
+    poison(store, guild(4)).await;
+    let damaged = serde_json::json!({ "schema": 1, "damaged": true });
+    bed.put_raw(guild(6), &me("a"), &damaged, None).await;
+    let unread = store.seal_unread(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let taken: Vec<_> = unread.active.iter().map(|(id, epoch)| (id.get(), epoch.0)).collect();
+    assert_eq!(
+        taken,
+        [(3, 2), (1, 2), (2, 2), (6, 4)],
+        "soonest end first, the damaged one too"
+    );
+    assert_eq!(
+        unread.quarantined.iter().map(|one| one.guild).collect::<Vec<_>>(),
+        [guild(4)]
+    );
+    let again = store.seal_unread(0, Some(&me("a")), &me("b")).await.expect("seals");
+    assert_eq!(again, unread, "idempotent");
+    assert_eq!(
+        store.write_guild(&write(guild(1), "a", 1, 3)).await.expect("answers"),
+        Written::Lost,
+        "the owner before writes nothing any more"
+    );
 }
 
 pub(crate) async fn only_its_owner_counts_a_guilds_failures(bed: &Bed) {

@@ -85,3 +85,28 @@ fn the_page_for_newcomers_says_what_the_package_says() {
         );
     }
 }
+
+#[test]
+fn every_test_that_the_table_of_failures_names_is_a_test() {
+    let code: Vec<String> = ["tests", "src"]
+        .into_iter()
+        .flat_map(super::source::rust_files)
+        .map(|file| file.text)
+        .collect();
+    let table = read("docs/failures.md");
+    let names = table
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|row| row.split('`').skip(1).step_by(2));
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 30, "the table is there: {names:?}");
+    let wrong: Vec<String> = names
+        .into_iter()
+        .filter(|name| !code.iter().any(|text| text.contains(&format!("fn {name}("))))
+        .map(str::to_owned)
+        .collect();
+    all_well(
+        "No test has these names. Name the one that covers the failure now.",
+        &wrong,
+    );
+}
