@@ -181,7 +181,9 @@ impl Stagehand {
         self.note("roll all replicas").await;
         self.tell(Event::Rolled).await?;
         for actor in self.actors.iter() {
-            let Some(pid) = actor.listening(ROLLED_WITHIN).await else { continue };
+            let Some(pid) = actor.listening(ROLLED_WITHIN).await else {
+                continue;
+            };
             self.note(&format!("SIGTERM for replica {}", actor.name)).await;
             self.order(&actor.name, Order::Stop)?;
             actor.ready_again(pid, ROLLED_WITHIN).await?;
