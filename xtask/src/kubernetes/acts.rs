@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kubectl::{Kubectl, RELEASE};
+use super::kubectl::RELEASE;
 use super::node::until;
 use super::processes;
 use super::scenario::Stage;
@@ -83,17 +83,17 @@ fn upgrade(stage: &Stage<'_>) -> Result<(), String> {
 }
 
 fn force_delete(stage: &Stage<'_>) -> Result<(), String> {
-    let pod = first(stage.kubectl)?;
+    let pod = stage.store.busiest()?;
     stage
         .kubectl
-        .here(&["delete", "pod", &name(&pod), "--grace-period=0", "--force"])
+        .here(&["delete", "pod", &pod, "--grace-period=0", "--force"])
         .map(drop)
 }
 
 /// The third time the kubelet waits before it starts it again, as it does for everybody. The others carry its guilds.
 fn kill_thrice(stage: &Stage<'_>) -> Result<(), String> {
-    let pod = first(stage.kubectl)?;
-    let (pod, uid) = (name(&pod), text(&pod["metadata"]["uid"]));
+    let pod = stage.store.busiest()?;
+    let uid = text(&stage.kubectl.json(&["get", "pod", &pod])?["metadata"]["uid"]);
     for _ in 0..3 {
         let mut process = None;
         until("the pod's process", || {
@@ -149,26 +149,20 @@ fn eviction(pod: &str) -> String {
     format!("/api/v1/namespaces/{}/pods/{pod}/eviction", super::kubectl::NAMESPACE)
 }
 
-/// The Lease says who leads: the member's name begins with its pod's, or holds it.
+/// The Lease says which member leads, and the store which replica that is.
 fn delete_leader(stage: &Stage<'_>) -> Result<(), String> {
-    let lease = stage.kubectl.json(&["get", "lease", "segue"])?;
-    let holder = text(&lease["spec"]["holderIdentity"]);
-    let pods = stage.kubectl.pods()?;
-    let leads = |pod: &&Value| holder.contains(&name(pod)) || holder.contains(&text(&pod["metadata"]["uid"]));
-    let leader = pods
-        .iter()
-        .find(leads)
-        .ok_or_else(|| format!("no pod is the leader {holder}"))?;
-    stage.kubectl.here(&["delete", "pod", &name(leader), "--wait=false"])?;
-    until("another leader", || {
-        let lease = stage.kubectl.json(&["get", "lease", "segue"])?;
-        let now = text(&lease["spec"]["holderIdentity"]);
-        if now.is_empty() || now == holder {
-            Err(format!("it is still {now:?}"))
-        } else {
-            Ok(())
-        }
+    let holder = leader(stage)?;
+    let leader_pod = stage.store.name_of(&holder)?;
+    stage.kubectl.here(&["delete", "pod", &leader_pod, "--wait=false"])?;
+    until("another leader", || match leader(stage)? {
+        now if now.is_empty() || now == holder => Err(format!("it is still {now:?}")),
+        _ => Ok(()),
     })
+}
+
+fn leader(stage: &Stage<'_>) -> Result<String, String> {
+    let lease = stage.kubectl.json(&["get", "lease", RELEASE])?;
+    Ok(text(&lease["spec"]["holderIdentity"]))
 }
 
 fn stop_the_api(_: &Stage<'_>) -> Result<(), String> {
@@ -184,14 +178,6 @@ fn scale(stage: &Stage<'_>) -> Result<(), String> {
         stage.calm(replicas)?;
     }
     Ok(())
-}
-
-fn first(kubectl: &Kubectl) -> Result<Value, String> {
-    kubectl
-        .pods()?
-        .into_iter()
-        .next()
-        .ok_or_else(|| "there is no pod".to_owned())
 }
 
 fn name(pod: &Value) -> String {

@@ -18,8 +18,10 @@ fn hierarchies() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The kubelet wants its group in every hierarchy, and a group without processors and memory takes no process.
+/// The kubelet wants its group in every hierarchy. A group without processors and memory takes no process; and one without
+/// a share for every processor would leave all pods together what one process of the machine has.
 pub(super) fn make(group: &str) -> Result<(), String> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     for hierarchy in hierarchies() {
         let own = hierarchy.join(group);
         std::fs::create_dir_all(&own).map_err(|error| format!("{}: {error}", own.display()))?;
@@ -27,6 +29,12 @@ pub(super) fn make(group: &str) -> Result<(), String> {
             let inherited = std::fs::read(hierarchy.join(file)).unwrap_or_default();
             if own.join(file).is_file() && !inherited.is_empty() {
                 std::fs::write(own.join(file), inherited).map_err(|error| format!("{file}: {error}"))?;
+            }
+        }
+        for (file, of_one) in [("cpu.shares", 1_024), ("cpu.weight", 100)] {
+            if own.join(file).is_file() {
+                let share = (of_one * processors).to_string();
+                std::fs::write(own.join(file), share).map_err(|error| format!("{file}: {error}"))?;
             }
         }
     }

@@ -39,6 +39,10 @@ pub(super) fn sweep(progress: Progress) {
     };
     for folder in entries.map(|entry| entry.path()).filter(|path| gone(path).is_some()) {
         let left = groups::remove(&folder);
+        for path in MOUNTED_ON {
+            // Nothing that is in use is empty.
+            std::fs::remove_dir(path).ok();
+        }
         match remove(&folder) {
             Ok(()) if left.is_empty() => {}
             Ok(()) => progress.say(&format!("an earlier run left behind: {}", left.join(", "))),

@@ -112,8 +112,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     } else {
         (there(&folder, args, progress), Ok(()))
     };
-    conclude(passed?, args.keep, &folder, progress)?;
-    left?;
+    conclude(passed?, args.keep, &folder, progress).and(left)?;
+    progress.say("the cluster: all passed");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -125,11 +125,11 @@ fn conclude(passed: bool, keep: bool, folder: &Path, progress: Progress) -> Resu
         lent::keep_logs(folder)?;
         progress.say(&format!("the logs are in {}", folder.join("log").display()));
     }
-    if !passed {
-        return Err("the cluster: failed".to_owned());
+    if passed {
+        Ok(())
+    } else {
+        Err("the cluster: failed".to_owned())
     }
-    progress.say("the cluster: all passed");
-    Ok(())
 }
 
 /// Starts this program again, with the same arguments, as the first process of new namespaces, and waits for its end. When

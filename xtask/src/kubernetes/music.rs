@@ -113,7 +113,7 @@ impl World {
     /// A slash command; does not wait for its answer.
     pub(super) fn command(&self, guild: &Guild, name: &str, options: &Value) -> Result<(), String> {
         let body = json!({ "user": guild.person, "channel": guild.text, "name": name, "options": options });
-        self.post(&format!("/guilds/{}/commands", guild.id), &body).map(drop)
+        self.post(&format!("/guilds/{}/commands", guild.id), &body)
     }
 
     /// How many shards are connected and ready.
@@ -184,15 +184,10 @@ impl World {
             .map_err(|error| format!("{url}: {error}"))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
+    fn post(&self, path: &str, body: &Value) -> Result<(), String> {
         let url = self.control(path);
-        let answer = ureq::post(&url)
-            .send_json(body)
-            .map_err(|error| format!("{url}: {error}"))?;
-        answer
-            .into_body()
-            .read_json()
-            .map_err(|error| format!("{url}: {error}"))
+        let answer = ureq::post(&url).send_json(body);
+        answer.map(drop).map_err(|error| format!("{url}: {error}"))
     }
 
     fn control(&self, path: &str) -> String {

@@ -179,6 +179,7 @@ fn control_plane(node: &Node) -> Result<(), String> {
         "--use-service-account-credentials".to_owned(),
         format!("--service-account-private-key-file={}", at("pki/accounts.key")),
         format!("--root-ca-file={}", at("pki/ca.crt")),
+        format!("--flex-volume-plugin-dir={}", at("plugins")),
     ]);
     node.start(
         "kube-controller-manager",

@@ -144,6 +144,9 @@ fn perform(stage: &Stage<'_>, act: &Act, guilds: &[Guild], progress: Progress) -
     };
     let took = clock.elapsed().as_secs_f64();
     progress.say(&format!("{}: {verdict}; {issued} commands in {took:.0} s", act.name));
+    for wrong in &wrong {
+        progress.say(&format!("    {wrong}"));
+    }
     for death in stage.store.deaths(since)? {
         let after = (death.at.timestamp_millis() - since.timestamp_millis()).max(0);
         progress.say(&format!(

@@ -1,8 +1,10 @@
 //! MongoDB beside the kubelet: a replica set of one, asked in its own protocol for what the replicas wrote of deaths and
 //! recoveries.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc};
@@ -13,6 +15,8 @@ const PORT: u16 = 27_017;
 const DATABASE: &str = "segue";
 /// As many of anything as are asked for; more are never kept.
 const MOST: i32 = 2_000;
+/// Between two looks at what is written a moment later.
+const LATER: Duration = Duration::from_millis(400);
 
 /// A running MongoDB.
 pub(super) struct Store {
@@ -44,7 +48,12 @@ pub(super) struct Recovery {
 impl Store {
     /// Starts it, and waits until it takes writes.
     pub(super) fn start(node: &Node) -> Result<Self, String> {
-        let data = node.folder.join("mongodb");
+        // In memory inside: what else is written to the machine's disk is not to be waited for.
+        let data = if node.own {
+            PathBuf::from("/run/mongodb")
+        } else {
+            node.folder.join("mongodb")
+        };
         std::fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
         let (data, port) = (data.display().to_string(), PORT.to_string());
         let told = ["--replSet", "rs0", "--bind_ip", &node.address, "--port", &port];
@@ -96,14 +105,41 @@ impl Store {
         Ok(rows.iter().map(death).collect())
     }
 
-    /// Guilds that were carried on since.
+    /// Guilds that were carried on since. Replicas write them together, a moment later: until two looks see the same.
     pub(super) fn recoveries(&self, since: DateTime) -> Result<Vec<Recovery>, String> {
         let filter = doc! { "row.at_ms": { "$gte": since.timestamp_millis() } };
-        let rows = self.find("recoveries", filter)?;
-        Ok(rows
-            .iter()
-            .filter_map(|row| recovery(row.get_document("row").ok()?))
-            .collect())
+        let mut rows = self.find("recoveries", filter.clone())?;
+        until("the end of recoveries", || {
+            std::thread::sleep(LATER);
+            let seen = std::mem::replace(&mut rows, self.find("recoveries", filter.clone())?);
+            let over = seen.len() == rows.len();
+            over.then_some(()).ok_or_else(|| format!("{} so far", rows.len()))
+        })?;
+        let row = |row: &Document| recovery(row.get_document("row").ok()?);
+        Ok(rows.iter().filter_map(row).collect())
+    }
+
+    /// The name of the replica that this member is.
+    pub(super) fn name_of(&self, member: &str) -> Result<String, String> {
+        let rows = self.find("members", doc! { "_id": member })?;
+        let name = rows.first().and_then(|row| row.get_str("name").ok());
+        name.map(str::to_owned)
+            .ok_or_else(|| format!("there is no member {member}"))
+    }
+
+    /// The name of the replica that owns the most shards.
+    pub(super) fn busiest(&self) -> Result<String, String> {
+        let mut owned = BTreeMap::new();
+        for row in self.find("shards", doc! {})? {
+            if let Ok(owner) = row.get_str("owner") {
+                *owned.entry(owner.to_owned()).or_insert(0) += 1;
+            }
+        }
+        let most = owned.into_iter().max_by_key(|(_, shards)| *shards);
+        most.map_or_else(
+            || Err("nobody owns a shard".to_owned()),
+            |(member, _)| self.name_of(&member),
+        )
     }
 
     fn find(&self, collection: &str, filter: Document) -> Result<Vec<Document>, String> {
