@@ -5,6 +5,7 @@ mod events;
 mod joins;
 mod memory;
 mod restore;
+mod simulator;
 mod volume;
 
 use std::pin::Pin;
@@ -32,4 +33,5 @@ pub(crate) const ALL: &[Line] = &[
     autosave::LINE,
     restore::LINE,
     joins::LINE,
+    simulator::LINE,
 ];

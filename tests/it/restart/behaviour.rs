@@ -200,12 +200,25 @@ async fn auto_save_writes_each_round_what_moved_and_says_so_in_one_line() {
     let line = bot.logged("auto-saved").await;
     assert_eq!((&line["players"], &line["written"]), (&json!(1), &json!(1)), "{line:#}");
     assert!(line["took_ms"].is_u64(), "{line:#}");
+    let first = stored_anchor(&scene).await;
     scene.world.heard_for(&scene.guild, 301_500).await;
-    assert_eq!(
-        bot.count("auto-saved"),
-        1,
-        "a position that only moves on as expected is not written again"
+    // On a machine without time to spare the node's first words come late, and a later one tells the position better.
+    let rounds = bot.count("auto-saved");
+    let last = stored_anchor(&scene).await;
+    assert!(
+        rounds == 1 || (rounds == 2 && !first.agrees(&last, segue::lifecycle::wall_ms(), 250)),
+        "a position that only moves on as expected is not written again: {rounds} writes, {first:?}, {last:?}"
     );
+}
+
+async fn stored_anchor(scene: &Scene) -> segue::model::position::Anchor {
+    let address = scene.setup.address().to_owned().into();
+    let store = segue::store::open(&address).await.unwrap();
+    let stored = store.guild(scene.guild.parse().unwrap()).await.unwrap().unwrap();
+    match stored.snapshot.head.deck {
+        segue::model::record::DeckRecord::Playing { anchor, .. } => anchor,
+        other => panic!("it does not play: {other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
