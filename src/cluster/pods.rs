@@ -31,7 +31,7 @@ pub(super) struct Watch {
     pub(super) pod: String,
     /// Who runs in it.
     pub(super) member: Member,
-    /// Gets what our pod goes with, such as its StatefulSet.
+    /// Gets what our pod goes with, such as its `StatefulSet`.
     pub(super) owner: watch::Sender<Option<OwnerReference>>,
     /// Gets the id of our own container as soon as the API server shows it.
     pub(super) container: watch::Sender<Option<String>>,

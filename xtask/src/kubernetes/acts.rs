@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kubectl::RELEASE;
+use super::kubectl::{NAMESPACE, RELEASE};
 use super::node::until;
 use super::processes;
 use super::scenario::Stage;
@@ -141,12 +141,13 @@ fn drain(stage: &Stage<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn evict(pod: &str) -> Value {
-    json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": super::kubectl::NAMESPACE } })
+fn evict(pod: &str) -> String {
+    let of = json!({ "name": pod, "namespace": NAMESPACE });
+    json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": of }).to_string()
 }
 
 fn eviction(pod: &str) -> String {
-    format!("/api/v1/namespaces/{}/pods/{pod}/eviction", super::kubectl::NAMESPACE)
+    format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction")
 }
 
 /// The Lease says which member leads, and the store which replica that is.

@@ -170,11 +170,14 @@ fn go(source: &Path) -> Result<Go, String> {
                     version: ended.stdout,
                 });
             }
-            Ok(ended) => reason = String::from_utf8_lossy(&ended.stderr).trim().to_owned(),
+            Ok(ended) => reason = String::from_utf8_lossy(&ended.stderr).into_owned(),
             Err(error) => reason = error.to_string(),
         }
     }
-    Err(format!("Kubernetes is built with Go, which does not start ({reason})"))
+    Err(format!(
+        "Kubernetes is built with Go, which does not start ({})",
+        reason.trim()
+    ))
 }
 
 fn flags() -> Vec<String> {

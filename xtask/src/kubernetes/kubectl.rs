@@ -37,11 +37,11 @@ impl Kubectl {
     }
 
     /// The same with something on its standard input.
-    pub(super) fn given(&self, arguments: &[&str], input: &Value) -> Result<String, String> {
+    pub(super) fn given(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         self.run(
             "kubectl",
             &[&["--namespace", NAMESPACE], arguments].concat(),
-            Some(&input.to_string()),
+            Some(input),
         )
     }
 

@@ -79,21 +79,16 @@ impl Release<'_> {
 
     /// `helm install`.
     pub(super) fn install(&self) -> Result<(), String> {
+        self.chart(&["install", "--wait", "--timeout=3m"]).map(drop)
+    }
+
+    /// Helm with this chart and these values.
+    fn chart(&self, told: &[&str]) -> Result<String, String> {
         let file = self.folder.join("values.json");
         // JSON is YAML.
         std::fs::write(&file, self.values.to_string()).map_err(|error| format!("values: {error}"))?;
-        let file = file.display().to_string();
-        let told = [
-            "install",
-            RELEASE,
-            "charts/segue",
-            "--values",
-            &file,
-            "--wait",
-            "--timeout",
-            "3m",
-        ];
-        self.kubectl.helm(&told).map(drop)
+        let file = format!("--values={}", file.display());
+        self.kubectl.helm(&[told, &[&file, RELEASE, "charts/segue"]].concat())
     }
 
     /// `helm test`: the doctor in a pod. It looks at what the pod may do, too.
@@ -104,6 +99,25 @@ impl Release<'_> {
         judged
             .then_some(())
             .ok_or_else(|| format!("the doctor in a pod does not judge everything well: {told}"))
+    }
+
+    /// The same doctor with an account that has no rights says so.
+    pub(super) fn test_without_rights(&self) -> Result<(), String> {
+        let pod = "segue-doctor";
+        let only = "--show-only=templates/tests/doctor.yaml";
+        let bare = "--set=rbac.create=false,serviceAccount.create=false";
+        let manifest = self.chart(&["template", only, bare])?;
+        self.kubectl.given(&["apply", "-f", "-"], &manifest)?;
+        let ended = "--for=jsonpath={.status.phase}=Failed";
+        let failed = self.kubectl.here(&["wait", ended, "--timeout=60s", "pod", pod]);
+        let said = self.kubectl.here(&["logs", pod])?;
+        self.kubectl.here(&["delete", "pod", pod, "--wait=false"])?;
+        let judged = said.contains("✗ Kubernetes") && said.contains("rbac.create");
+        match failed {
+            Ok(_) if judged => Ok(()),
+            Ok(_) => Err(format!("without rights the doctor says: {said}")),
+            Err(error) => Err(format!("without rights the doctor does not fail: {error}: {said}")),
+        }
     }
 
     /// `helm uninstall`, and the proof that nothing of it stays.

@@ -99,7 +99,8 @@ fn perform_all(
     stage.calm(args.replicas)?;
     progress.say(&format!("{} replicas are installed and ready", args.replicas));
     release.test()?;
-    progress.say("the doctor in a pod finds nothing wrong");
+    release.test_without_rights()?;
+    progress.say("the doctor in a pod finds nothing wrong, and without rights what it lacks");
     let guilds = stage.world.guilds()?;
     for guild in &guilds {
         stage.world.play(guild)?;
