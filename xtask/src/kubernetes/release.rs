@@ -105,7 +105,7 @@ impl Release<'_> {
     pub(super) fn test_without_rights(&self) -> Result<(), String> {
         let pod = "segue-doctor";
         let only = "--show-only=templates/tests/doctor.yaml";
-        let bare = "--set=rbac.create=false,serviceAccount.create=false";
+        let bare = "--set=rbac.create=false,serviceAccount.create=false,serviceAccount.name=default";
         let manifest = self.chart(&["template", only, bare])?;
         self.kubectl.given(&["apply", "-f", "-"], &manifest)?;
         let ended = "--for=jsonpath={.status.phase}=Failed";
