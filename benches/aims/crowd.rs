@@ -56,21 +56,20 @@ pub(crate) fn spread(places: &[Place], wanted: usize, each: usize) -> Vec<Place>
 
 /// In each of them somebody sits down and plays something; returns when all of it is heard.
 pub(crate) async fn play(world: &World, places: &[Place], title: &str) {
+    begin(world, places, &format!("sim:{title}?length=3000")).await;
+    heard(world, places, title).await;
+}
+
+/// In each of them somebody sits down and asks for something.
+pub(crate) async fn begin(world: &World, places: &[Place], query: &str) {
     let started = places.iter().map(|place| async move {
         world.moves(&place.guild, &place.person, Some(&place.voice)).await;
-        ask(
-            world,
-            place,
-            "play",
-            json!({ "query": format!("sim:{title}?length=3000") }),
-        )
-        .await;
+        ask(world, place, "play", json!({ "query": query })).await;
     });
     futures_util::stream::iter(started)
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<()>>()
         .await;
-    heard(world, places, title).await;
 }
 
 /// Waits until a title is heard in all of them.

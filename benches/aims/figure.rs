@@ -29,6 +29,18 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    /// One that is `value`, in `unit`, held against `against` (`of` says what that is).
+    pub(crate) fn new(what: &str, value: f64, unit: &'static str, against: f64, of: &str, aim: Aim) -> Self {
+        Self {
+            what: what.to_owned(),
+            value,
+            unit,
+            against,
+            of: of.to_owned(),
+            aim,
+        }
+    }
+
     /// The figure divided by what it is held against.
     pub(crate) fn ratio(&self) -> f64 {
         self.value / self.against

@@ -15,10 +15,15 @@ mod lines;
 #[path = "../../tests/it/mongod.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
 mod mongod;
+mod people;
 mod process;
 mod report;
 #[path = "../../tests/it/skip.rs"]
 mod skip;
+mod stage;
+#[path = "../../tests/it/cluster/team.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod team;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;

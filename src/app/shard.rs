@@ -29,6 +29,8 @@ use crate::telemetry::spans::Open;
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
+/// Most events handled before everything else is looked at again.
+const BUNCH: usize = 32;
 /// Interactions handled at the same time; Discord drops them after three seconds anyway.
 const INTERACTIONS: usize = 512;
 /// How often a shard's loop says that it is alive.
@@ -154,6 +156,11 @@ impl Driving {
         let resuming = resuming.map(|node| (node.name.clone(), part(&whole, "lavalink.resume", now_ms)));
         let resuming = resuming.collect();
         let taking = Some(Taking::begin(whole, now_ms));
+        let heard = Arc::downgrade(&guilds);
+        guilds
+            .around()
+            .gateway
+            .only_heard(move |guild| heard.upgrade().is_some_and(|guilds| guilds.has(guild)));
         // Only now, so that no event finds its guild missing.
         let mut gateway = JoinSet::new();
         gateway.spawn(shard_task);
@@ -192,7 +199,7 @@ impl Driving {
                     metering::shard(&self.start.process.metrics, self.start.number, &guilds.around().gateway);
                 }
                 Some(event) = self.from_shard.recv() => {
-                    if let Some(error) = self.shard_event(event).await {
+                    if let Some(error) = self.shard_events(event).await {
                         self.end().await;
                         return Err(error);
                     }
@@ -211,6 +218,19 @@ impl Driving {
         }
         self.end().await;
         Ok(())
+    }
+
+    /// One event and those behind it, in bunches: a busy shard has many.
+    async fn shard_events(&mut self, first: FromShard) -> Option<RunError> {
+        let (mut next, mut taken) = (Some(first), 0);
+        while let Some(event) = next {
+            if let Some(error) = self.shard_event(event).await {
+                return Some(error);
+            }
+            taken += 1;
+            next = (taken < BUNCH).then(|| self.from_shard.try_recv().ok()).flatten();
+        }
+        None
     }
 
     async fn shard_event(&mut self, event: FromShard) -> Option<RunError> {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeSeed as _;
 use tokio::time::Instant;
-use twilight_gateway::parse;
+use twilight_gateway::EventTypeFlags;
 use twilight_model::gateway::OpCode;
 use twilight_model::gateway::event::{GatewayEvent, GatewayEventDeserializer};
 
@@ -14,6 +15,7 @@ use super::route::{Routed, WANTED, route};
 use super::shard::{PATIENCE, Task};
 use super::{FromShard, ShardState, lock};
 use crate::model::ids::GuildId;
+use crate::model::signal::Signal;
 
 /// Most kinds of malformed frames that are logged, once each.
 const KINDS_LIMIT: usize = 64;
@@ -39,6 +41,24 @@ struct ReadyGuild {
     id: GuildId,
 }
 
+type Header = GatewayEventDeserializer<'static>;
+
+/// The name of an event that is parsed.
+fn wanted(name: &str) -> Option<&'static str> {
+    let kind = EventTypeFlags::try_from((OpCode::Dispatch, Some(name))).ok()?;
+    WANTED
+        .contains(kind)
+        .then(|| kind.iter_names().next())?
+        .map(|(name, _)| name)
+}
+
+/// As `twilight_gateway::parse`, which would look for the header again. `None` when it cannot be read.
+fn read(header: Header, text: String) -> Option<GatewayEvent> {
+    let mut bytes = text.into_bytes();
+    let mut json = simd_json::Deserializer::from_slice(&mut bytes).ok()?;
+    header.deserialize(&mut json).ok()
+}
+
 impl Task {
     /// Takes one frame, after twilight did. Ends the connection when it returns `Some`.
     pub(super) fn text(&mut self, connection: &mut Connection, text: String) -> Option<Ended> {
@@ -46,17 +66,18 @@ impl Task {
             self.note_malformed("frame");
             return None;
         };
-        let (op, seq, name) = header.into_parts();
-        let name = name.map(std::borrow::Cow::into_owned);
-        match OpCode::from(op) {
+        match OpCode::from(header.op()) {
             Some(OpCode::Hello) => self.hello(connection, &text),
             Some(OpCode::Reconnect) => return Some(Ended::Asked),
             Some(OpCode::InvalidSession) => {
                 let resumable = serde_json::from_str::<Frame<bool>>(&text).is_ok_and(|frame| frame.d);
                 return Some(Ended::Invalid { resumable });
             }
-            Some(OpCode::Dispatch) => match (seq, name.as_deref()) {
-                (Some(seq), Some(name)) => self.dispatch(connection, seq, name, text),
+            Some(OpCode::Dispatch) => match (header.sequence(), header.event_type()) {
+                (Some(seq), Some(_)) => {
+                    let header = header.into_owned();
+                    self.dispatch(connection, seq, header, text);
+                }
                 (_, _) => self.note_malformed("dispatch"),
             },
             _ => {}
@@ -78,7 +99,8 @@ impl Task {
         }
     }
 
-    fn dispatch(&mut self, connection: &mut Connection, seq: u64, name: &str, text: String) {
+    fn dispatch(&mut self, connection: &mut Connection, seq: u64, header: Header, text: String) {
+        let name = header.event_type().unwrap_or_default();
         match name {
             "READY" => return self.on_ready(connection, seq, &text),
             "RESUMED" => {
@@ -91,14 +113,17 @@ impl Task {
             // A long replay is not silence.
             connection.overdue = Some(Instant::now() + PATIENCE);
         }
-        match parse(text, WANTED) {
-            Ok(Some(GatewayEvent::Dispatch(_, event))) => {
+        let Some(kind) = wanted(name) else {
+            return self.shared.watermark.receive(seq);
+        };
+        match read(header, text) {
+            Some(GatewayEvent::Dispatch(_, event)) => {
                 let routed = route(event, self.spec.bot, &mut lock(&self.shared.voices));
                 self.hand_on(seq, routed, connection.overdue.is_none());
             }
-            Ok(_) => self.shared.watermark.receive(seq),
-            Err(_) => {
-                self.note_malformed(name);
+            Some(_) => self.shared.watermark.receive(seq),
+            None => {
+                self.note_malformed(kind);
                 self.shared.watermark.receive(seq);
             }
         }
@@ -119,6 +144,10 @@ impl Task {
     fn hand_on(&mut self, seq: u64, routed: Routed, live: bool) {
         let message = match routed {
             Routed::Nothing => return self.shared.watermark.receive(seq),
+            // What it says is in the cache already.
+            Routed::Guild(guild, Signal::MemberVoice { .. }) if !self.shared.hears(guild) => {
+                return self.shared.watermark.receive(seq);
+            }
             Routed::Guild(guild, signal) => FromShard::Guild {
                 guild,
                 signal,

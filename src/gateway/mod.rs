@@ -18,7 +18,7 @@ pub mod watermark;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use secrecy::SecretString;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -159,6 +159,16 @@ struct Shared {
     state: watch::Sender<ShardState>,
     latency_ms: AtomicU64,
     counts: Mutex<ShardCounts>,
+    hearers: OnceLock<Hearers>,
+}
+
+/// Whether anybody wants to hear who comes and goes in a guild.
+struct Hearers(Box<dyn Fn(GuildId) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Hearers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hearers")
+    }
 }
 
 const NO_LATENCY: u64 = u64::MAX;
@@ -182,6 +192,7 @@ pub fn open(
         state: watch::channel(ShardState::Waiting).0,
         latency_ms: AtomicU64::new(NO_LATENCY),
         counts: Mutex::default(),
+        hearers: OnceLock::new(),
     });
     let task = shard::Task::new(spec, queue, out, authority, stop, Arc::clone(&shared));
     (ShardHandle(shared), Box::pin(task.run()))
@@ -191,6 +202,12 @@ impl ShardHandle {
     /// Every event up to this sequence number is processed. Of the session that [`FromShard::Ready`] told last.
     pub fn processed(&self) -> u64 {
         self.0.watermark.processed()
+    }
+
+    /// From now on people who come and go in a guild nobody wants to hear of only change [`ShardHandle::voices`]: on a shard of
+    /// many guilds that is most of what Discord sends. Can be set once; until then everything is handed on.
+    pub fn only_heard(&self, wanted: impl Fn(GuildId) -> bool + Send + Sync + 'static) {
+        drop(self.0.hearers.set(Hearers(Box::new(wanted))));
     }
 
     /// Asks for a voice channel. Sent when the budget allows; the latest of a guild wins; dropped when a new session
@@ -234,6 +251,12 @@ impl ShardHandle {
     /// Counts since the start.
     pub fn counts(&self) -> ShardCounts {
         *lock(&self.0.counts)
+    }
+}
+
+impl Shared {
+    fn hears(&self, guild: GuildId) -> bool {
+        self.hearers.get().is_none_or(|hearers| hearers.0(guild))
     }
 }
 

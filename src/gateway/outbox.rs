@@ -59,7 +59,8 @@ impl Outbox {
         self.backlog.is_empty()
     }
 
-    /// Hands one message on; waits for ever when there is none. May be dropped at any await without losing anything.
+    /// Hands one message on, and those behind it as far as there is room; waits for ever when there is none. May be dropped
+    /// at any await without losing anything.
     pub(super) async fn deliver(&mut self) -> Result<(), Closed> {
         if let Some(gate) = &mut self.gate {
             // Dropped instead of answered: the caller decided not to store the session. Its choice.
@@ -69,8 +70,12 @@ impl Outbox {
         if self.backlog.is_empty() {
             return std::future::pending().await;
         }
-        let permit = self.out.reserve().await.map_err(|_| Closed)?;
-        if let Some(Entry { message, gate }) = self.backlog.pop_front() {
+        drop(self.out.reserve().await.map_err(|_| Closed)?);
+        while self.gate.is_none()
+            && !self.backlog.is_empty()
+            && let Ok(permit) = self.out.try_reserve()
+            && let Some(Entry { message, gate }) = self.backlog.pop_front()
+        {
             self.gate = gate;
             permit.send(message);
         }

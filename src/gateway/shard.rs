@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rand::Rng as _;
 use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ use crate::store::GatewaySession;
 
 /// HELLO, READY and RESUMED have to come within this time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Most events taken before everything else is looked at again.
+const BUNCH: usize = 32;
 /// How often authority is asked again while there is none.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -160,7 +162,7 @@ impl Task {
                 () = at(look_again) => {}
                 () = self.shared.watermark.room(), if full => {}
                 item = connection.shard.next(), if !full => {
-                    if let Some(ended) = self.item(&mut connection, item) {
+                    if let Some(ended) = self.items(&mut connection, item) {
                         if ended == Ended::Asked {
                             close_resumable(&mut connection.shard).await;
                         }
@@ -235,6 +237,25 @@ impl Task {
             }
             Turn::Asked(grant, _) | Turn::Later(grant, _) => Turn::Later(grant, Instant::now() + ASK_AGAIN),
         };
+    }
+
+    /// Takes what came and what else is there already: to ask everything else between two events costs as much as an event.
+    /// Ends the connection when it returns `Some`.
+    fn items(
+        &mut self,
+        connection: &mut Connection,
+        first: Option<Result<Message, twilight_gateway::error::ReceiveMessageError>>,
+    ) -> Option<Ended> {
+        let (mut next, mut taken) = (Some(first), 0);
+        while let Some(item) = next {
+            if let Some(ended) = self.item(connection, item) {
+                return Some(ended);
+            }
+            taken += 1;
+            let more = taken < BUNCH && !self.outbox.is_full();
+            next = more.then(|| connection.shard.next().now_or_never()).flatten();
+        }
+        None
     }
 
     /// Ends the connection when it returns `Some`.

@@ -1,6 +1,8 @@
 //! Who is in which voice channel, by guild of one shard. Ids only, bots left out: an idle guild costs about 50 bytes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::model::ids::{ChannelId, GuildId, UserId};
 
@@ -28,7 +30,8 @@ pub struct GuildCount {
 /// The cache of one shard.
 #[derive(Debug, Default)]
 pub struct Voices {
-    guilds: HashMap<GuildId, GuildVoices>,
+    /// Discord's ids are no attacker's choice, and every event looks one up.
+    guilds: FxHashMap<GuildId, GuildVoices>,
     expected: usize,
     missing: HashSet<GuildId>,
 }
@@ -38,7 +41,7 @@ impl Voices {
     pub fn restart(&mut self, guilds: impl IntoIterator<Item = GuildId>) {
         self.missing = guilds.into_iter().collect();
         self.expected = self.missing.len();
-        self.guilds = HashMap::with_capacity(self.expected);
+        self.guilds = FxHashMap::with_capacity_and_hasher(self.expected, FxBuildHasher);
     }
 
     /// The whole picture of a guild.

@@ -85,8 +85,8 @@ impl Actor {
         }
     }
 
-    /// Runs until told to stop, lost, forgotten or retired.
-    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Box<Mail>>) -> Ended {
+    /// Runs until told to stop, lost, forgotten or retired. Boxed, because a future has room for every value that it moves.
+    pub(super) async fn run(mut self: Box<Self>, mut mail: mpsc::Receiver<Box<Mail>>) -> Ended {
         loop {
             self.act();
             let deadline = self.deadline();
@@ -345,7 +345,7 @@ impl Actor {
     }
 
     /// The last save; nothing is left or deleted.
-    async fn stop(mut self) -> Ended {
+    async fn stop(mut self: Box<Self>) -> Ended {
         self.player.touch();
         let limit = Instant::now() + Duration::from_secs(3);
         while Instant::now() < limit {

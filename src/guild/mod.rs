@@ -242,6 +242,11 @@ impl Guilds {
         self.lock().handles.get(&guild).cloned()
     }
 
+    /// Whether the guild has an actor.
+    pub fn has(&self, guild: GuildId) -> bool {
+        self.lock().handles.contains_key(&guild)
+    }
+
     /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member
     /// owns it, or it is quarantined.
     pub async fn open(&self, guild: GuildId) -> Result<Option<GuildHandle>, StoreError> {
@@ -273,7 +278,7 @@ impl Guilds {
         for node in self.around.nodes.iter() {
             node.register(guild);
         }
-        let actor = actor::Actor::new(self.around.clone(), guild, (epoch, rev), player);
+        let actor = Box::new(actor::Actor::new(self.around.clone(), guild, (epoch, rev), player));
         actors.handles.insert(guild, handle.clone());
         let task = actors.tasks.spawn(actor.run(mail));
         actors.running.insert(task.id(), (guild, epoch));

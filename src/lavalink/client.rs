@@ -26,6 +26,8 @@ use super::{BadNode, Identity, NodeConfig, NodeStats, PlayerPatch};
 pub(super) const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+/// What a connection reads at once, bytes. Left alone it would grow with a long playlist and stay so while it is pooled.
+const READ_BUFFER: usize = 16 * 1024;
 
 /// The REST side of one node.
 pub(super) struct Client {
@@ -55,6 +57,7 @@ impl Client {
             rest_address_versionless: root,
             headers: rest_headers(config, identity)?,
             request_client: hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+                .http1_read_buf_exact_size(READ_BUFFER)
                 .build(connector)
                 .into(),
         };

@@ -17,6 +17,8 @@ use super::{BadNode, Identity, NodeConfig, client};
 
 /// Largest message taken, in bytes. A player's event is a few kilobytes.
 const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+/// What a socket reads at once, bytes; kept for as long as it is open. Most messages have a few hundred.
+const READ_BUFFER: usize = 8 * 1024;
 /// Longest wait for connection and handshake.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// After this long without a word, a ping is sent.
@@ -86,6 +88,7 @@ impl Socket {
             upgrade.headers_mut().insert("Session-Id", value);
         }
         let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         let connecting = connect_async_with_config(upgrade, Some(limits), true);

@@ -2,7 +2,11 @@
 //!
 //! Whatever cannot be understood is an [`Odd`]: it is counted and logged once for each kind, and changes nothing.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::record::VoiceCredentials;
@@ -162,26 +166,50 @@ pub(super) fn track(value: &Value) -> Option<Track> {
     })
 }
 
+/// The answer to `loadtracks`, its tracks unread: one is read after the other, so that what a long playlist costs in passing
+/// is one track.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(rename = "loadType", borrow)]
+    sort: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Playlist<'a> {
+    #[serde(default)]
+    info: Value,
+    #[serde(borrow)]
+    tracks: Vec<&'a RawValue>,
+}
+
 /// Reads the answer to `loadtracks`. `None` if it is none.
 pub(super) fn loaded(body: &[u8]) -> Option<Loaded> {
-    let answer: Value = serde_json::from_slice(body).ok()?;
-    let data = &answer["data"];
-    let tracks = |list: &Value| {
-        list.as_array()
-            .map(|list| list.iter().filter_map(track).collect::<Vec<_>>())
-    };
-    Some(match answer["loadType"].as_str()? {
-        "track" => Loaded::Track(track(data)?),
-        "playlist" => Loaded::Playlist {
-            name: shorten(&data["info"]["name"].as_str().map(clean).unwrap_or_default()),
-            selected: number(&data["info"]["selectedTrack"]).and_then(|at| usize::try_from(at).ok()),
-            tracks: tracks(&data["tracks"])?,
-        },
-        "search" => Loaded::Search(tracks(data)?),
+    let Answer { sort, data } = serde_json::from_slice(body).ok()?;
+    let one = |raw: &&RawValue| track(&serde_json::from_str(raw.get()).ok()?);
+    let data = data.map_or("null", RawValue::get);
+    Some(match &*sort {
+        "track" => Loaded::Track(track(&serde_json::from_str(data).ok()?)?),
+        "playlist" => {
+            let Playlist { info, tracks } = serde_json::from_str(data).ok()?;
+            Loaded::Playlist {
+                name: shorten(&info["name"].as_str().map(clean).unwrap_or_default()),
+                selected: number(&info["selectedTrack"]).and_then(|at| usize::try_from(at).ok()),
+                tracks: tracks.iter().filter_map(one).collect(),
+            }
+        }
+        "search" => {
+            let tracks: Vec<&RawValue> = serde_json::from_str(data).ok()?;
+            Loaded::Search(tracks.iter().filter_map(one).collect())
+        }
         "empty" => Loaded::Nothing,
-        "error" => Loaded::Failed {
-            message: data["message"].as_str().map(client::cut),
-        },
+        "error" => {
+            let data: Value = serde_json::from_str(data).ok()?;
+            Loaded::Failed {
+                message: data["message"].as_str().map(client::cut),
+            }
+        }
         _ => return None,
     })
 }

@@ -466,6 +466,37 @@ async fn an_event_that_cannot_be_read_stops_nothing() {
 }
 
 #[tokio::test]
+async fn who_comes_and_goes_where_nobody_listens_is_known_and_not_handed_on() {
+    let fake = Fake::new().await;
+    let mut run = Run::start(&fake, None, 16);
+    run.handle.only_heard(|guild| guild.get() == 1);
+    let (mut peer, _) = fake.identified(41_250, "abc").await;
+    run.ready().await;
+    for (seq, guild) in [(2, "2"), (3, "1")] {
+        let state = json!({"guild_id": guild, "user_id": "7", "channel_id": "10", "session_id": "s", "deaf": false, "mute": false,
+            "self_deaf": false, "self_mute": false, "self_video": false, "suppress": false, "request_to_speak_timestamp": null});
+        peer.dispatch(seq, "VOICE_STATE_UPDATE", &state).await;
+    }
+    let FromShard::Guild { guild, seen, .. } = run.next().await else {
+        panic!("not a guild's")
+    };
+    assert_eq!(guild.get(), 1, "guild 2 is not handed on");
+    assert_eq!(run.handle.processed(), 2, "and counts as processed");
+    drop(seen);
+    for guild in [1, 2] {
+        let known = run.handle.voices(Id::new(guild)).unwrap();
+        assert_eq!(known.people, [(Id::new(7), Id::new(10))], "guild {guild}");
+    }
+    // What the bot itself was told is never held back.
+    let server = json!({"guild_id": "2", "token": "t", "endpoint": "e"});
+    peer.dispatch(4, "VOICE_SERVER_UPDATE", &server).await;
+    let FromShard::Guild { guild, .. } = run.next().await else {
+        panic!("not a guild's")
+    };
+    assert_eq!(guild.get(), 2);
+}
+
+#[tokio::test]
 async fn heartbeats_go_on_while_nobody_takes_the_events() {
     let fake = Fake::new().await;
     let mut run = Run::start(&fake, None, 1);

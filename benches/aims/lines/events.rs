@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::Line;
-use crate::feed::Feed;
+use crate::feed::{Client, Feed};
 use crate::figure::{Aim, Figure, Outcome, median};
 use crate::harness::{Setup, World};
 use crate::process;
@@ -50,8 +50,9 @@ async fn of_bot(feed: &Feed, world: &World) -> Duration {
     let bot = Setup::sqlite(world)
         .set("SEGUE_DISCORD_GATEWAY_URL", &feed.url())
         .spawn();
-    let cpu = burst(feed, bot.pid()).await;
+    let (cpu, client) = burst(feed, bot.pid()).await;
     bot.kill().await;
+    drop(client);
     cpu
 }
 
@@ -62,17 +63,19 @@ async fn of_bare(feed: &Feed) -> Duration {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let cpu = burst(feed, child.id().unwrap()).await;
+    let (cpu, client) = burst(feed, child.id().unwrap()).await;
     child.kill().await.unwrap();
+    drop(client);
     cpu
 }
 
-/// The time on any core that a client needed for one burst.
-async fn burst(feed: &Feed, pid: u32) -> Duration {
+/// The time on any core that a client needed for one burst. The connection has to live as long as the process: it would
+/// connect again, and be taken for the next one.
+async fn burst(feed: &Feed, pid: u32) -> (Duration, Client<'_>) {
     let mut client = feed.login().await;
     process::idle(pid).await;
     let before = process::cpu(pid);
     client.send_events().await;
     process::idle(pid).await;
-    process::cpu(pid).saturating_sub(before)
+    (process::cpu(pid).saturating_sub(before), client)
 }

@@ -94,17 +94,9 @@ fn figures(all: &[Request], people: &BTreeSet<&str>, waits: &[f64], [failed, cut
     };
     let last = of(Whose::Listeners).map(|request| request.at_ms).max().unwrap();
     let early = of(Whose::Nobody).filter(|request| request.at_ms < last).count();
-    let figure = |what: &str, value: f64, unit: &'static str, against: f64, of: &str, aim: Aim| Figure {
-        what: what.to_owned(),
-        value,
-        unit,
-        against,
-        of: of.to_owned(),
-        aim,
-    };
     let none = Aim::AtMost(0.0);
     vec![
-        figure(
+        Figure::new(
             "op 4 of the recovery in a minute, the slower of two",
             count(minute(0).min(minute(1))),
             "",
@@ -112,7 +104,7 @@ fn figures(all: &[Request], people: &BTreeSet<&str>, waits: &[f64], [failed, cut
             "wanted",
             Aim::AtLeast(1.0),
         ),
-        figure(
+        Figure::new(
             "connections that Discord cut (4008)",
             count(cut),
             "",
@@ -120,7 +112,7 @@ fn figures(all: &[Request], people: &BTreeSet<&str>, waits: &[f64], [failed, cut
             "one would be too many",
             none,
         ),
-        figure(
+        Figure::new(
             "a person's op 4 meanwhile, slowest of ten",
             waits.iter().copied().fold(0.0, f64::max),
             "ms",
@@ -128,7 +120,7 @@ fn figures(all: &[Request], people: &BTreeSet<&str>, waits: &[f64], [failed, cut
             "at once",
             Aim::AtMost(1.0),
         ),
-        figure(
+        Figure::new(
             "op 4 for nobody before the last for listeners",
             count(early),
             "",
@@ -136,7 +128,7 @@ fn figures(all: &[Request], people: &BTreeSet<&str>, waits: &[f64], [failed, cut
             "of those asked for",
             none,
         ),
-        figure(
+        Figure::new(
             "guilds that were given up",
             count(failed),
             "",
@@ -144,7 +136,7 @@ fn figures(all: &[Request], people: &BTreeSet<&str>, waits: &[f64], [failed, cut
             "all",
             none,
         ),
-        figure(
+        Figure::new(
             "until the last of 300 was asked for",
             count(last - begun) / 1_000.0,
             "s",

@@ -1,6 +1,7 @@
 //! The lines, one file each. A new one is a file with a `LINE` and an entry in [`ALL`]; `docs/benchmarks.md` explains it.
 
 mod autosave;
+mod cluster;
 mod events;
 mod joins;
 mod memory;
@@ -34,4 +35,10 @@ pub(crate) const ALL: &[Line] = &[
     restore::LINE,
     joins::LINE,
     simulator::LINE,
+    cluster::deaths::LINE,
+    cluster::roll::LINE,
+    cluster::frozen::LINE,
+    cluster::nodes::LINE,
+    cluster::outage::LINE,
+    cluster::cost::LINE,
 ];

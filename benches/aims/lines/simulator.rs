@@ -36,13 +36,8 @@ async fn measure() -> Outcome {
     let told: Value = serde_json::from_slice(&ended.stdout).unwrap();
     let number = |pointer: &str| told.pointer(pointer).and_then(Value::as_f64).expect(pointer);
     assert_eq!(number("/steady/players"), 1_000.0, "all play");
-    let figure = |what: &str, pointer: &str, unit: &'static str, against: f64, of: &str, aim: Aim| Figure {
-        what: what.to_owned(),
-        value: number(pointer),
-        unit,
-        against,
-        of: of.to_owned(),
-        aim,
+    let figure = |what: &str, pointer: &str, unit: &'static str, against: f64, of: &str, aim: Aim| {
+        Figure::new(what, number(pointer), unit, against, of, aim)
     };
     let most = Aim::AtMost(1.0);
     Outcome::Measured(vec![

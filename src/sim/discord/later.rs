@@ -42,7 +42,7 @@ impl Later {
 }
 
 /// Events of a flood at one look at the clock. What a slow machine cannot do in time is not made up for.
-const AT_ONCE: u64 = 1_000;
+const AT_ONCE: u64 = 4_000;
 
 /// How far a flood has come.
 #[derive(Debug, Default)]

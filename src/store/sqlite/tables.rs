@@ -34,7 +34,9 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
             source: format!("no write-ahead log on this file system ({mode}); use a local disk").into(),
         });
     }
-    db.execute_batch("PRAGMA synchronous = FULL").or_failed(what)?;
+    // The kernel keeps the file's pages too: SQLite's own 2 MB would be a second copy.
+    db.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -512")
+        .or_failed(what)?;
     layout::complete(&db)?;
     Ok(db)
 }

@@ -21,6 +21,7 @@ pub(super) struct Team {
     pub(super) setup: Setup,
     pub(super) bots: BTreeMap<String, Bot>,
     pub(super) guilds: Vec<String>,
+    shards: u32,
     before: Value,
 }
 
@@ -32,20 +33,36 @@ impl Team {
 
     /// The same on any store.
     pub(super) async fn on(replicas: usize, guilds: usize, setup: impl FnOnce(&World) -> Setup) -> Self {
-        let world = World::with(sim::Options {
+        let options = sim::Options {
             guilds,
             shards: SHARDS,
             max_concurrency: SHARDS,
             nodes: vec!["a".into(), "b".into()],
             ..sim::Options::default()
-        })
-        .await;
+        };
+        let mut team = Self::idle(replicas, options, setup).await;
+        let begin = team.guilds.iter().map(|guild| team.world.play(guild, "Base"));
+        futures_util::stream::iter(begin)
+            .buffer_unordered(6)
+            .collect::<Vec<()>>()
+            .await;
+        // Past a renewal of everybody, so that what rides on it is current.
+        team.world.heard_for(&team.guilds[0], 2_500).await;
+        team.before = team.world.counters().await;
+        team
+    }
+
+    /// Replicas in any world, each with its share of the shards; nothing plays.
+    pub(super) async fn idle(replicas: usize, options: sim::Options, setup: impl FnOnce(&World) -> Setup) -> Self {
+        let shards = options.shards;
+        let world = World::with(options).await;
         let setup = setup(&world);
         let mut team = Self {
             guilds: world.guilds().await,
             world,
             setup,
             bots: BTreeMap::new(),
+            shards,
             before: Value::Null,
         };
         // All at once, as a StatefulSet starts them: they share before anything plays.
@@ -56,14 +73,6 @@ impl Team {
             bot.logged("ready").await;
         }
         team.even().await;
-        let begin = team.guilds.iter().map(|guild| team.world.play(guild, "Base"));
-        futures_util::stream::iter(begin)
-            .buffer_unordered(6)
-            .collect::<Vec<()>>()
-            .await;
-        // Past a renewal of everybody, so that what rides on it is current.
-        team.world.heard_for(&team.guilds[0], 2_500).await;
-        team.before = team.world.counters().await;
         team
     }
 
@@ -114,7 +123,7 @@ impl Team {
 
     /// Waits until every replica has its share, too.
     async fn even(&self) {
-        let share = SHARDS as usize / self.bots.len();
+        let share = self.shards as usize / self.bots.len();
         eventually("the shards are shared evenly", || async {
             let owners = self.owners().await;
             if self
@@ -152,7 +161,7 @@ impl Team {
                 .iter()
                 .filter(|shard| shard["ready"] == true)
                 .count();
-            if all == SHARDS as usize && still && ready == SHARDS as usize {
+            if all == self.shards as usize && still && ready == self.shards as usize {
                 Ok(())
             } else {
                 Err((owned, view, world["shards"].clone()))
