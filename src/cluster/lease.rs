@@ -3,15 +3,18 @@
 //! The Lease decides only who tries to lead. A `PUT` that got no answer may have been applied: then the next look shows our
 //! name, and we carry on with it. What we hold is good for [`timing::LEASE_RENEW`] from *sending* the write, on our own
 //! clock, whatever happens to the API server.
+//!
+//! The Lease belongs to the set of pods that its candidates are of, so that uninstalling leaves none behind. That is said
+//! only when it is made: to change it later takes the right to delete on clusters that look at owners closely.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::api::PostParams;
 use kube::{Api, Client, Error};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -62,6 +65,8 @@ pub struct Candidate {
     pub me: MemberId,
     /// The member's clock.
     pub clock: Clock,
+    /// With whom the Lease goes when it is made by us, once that is known; nobody when the sender is gone.
+    pub owner: watch::Receiver<Option<OwnerReference>>,
 }
 
 /// One candidate's task.
@@ -70,6 +75,7 @@ pub struct Elector {
     name: String,
     me: MemberId,
     clock: Clock,
+    owner: watch::Receiver<Option<OwnerReference>>,
     election: Election,
     /// The Lease as we wrote it last, and until when it is ours.
     held: Option<(Lease, i64)>,
@@ -98,13 +104,19 @@ impl Elector {
         orders: mpsc::Receiver<LeaseOrder>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let Candidate { lease, me, clock } = candidate;
+        let Candidate {
+            lease,
+            me,
+            clock,
+            owner,
+        } = candidate;
         Self {
             api: Api::namespaced(client, namespace),
             name: lease,
             election: Election::new(me.clone()),
             me,
             clock,
+            owner,
             held: None,
             word: None,
             orders,
@@ -203,9 +215,12 @@ impl Elector {
         if !self.election.stands(now) {
             return now + timing::LEASE_RETRY;
         }
+        let owner = self.owner().await;
+        let now = self.clock.now_ms();
         let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
+                owner_references: owner.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
             spec: None,
@@ -217,6 +232,12 @@ impl Elector {
             self.hold(now, *lease);
         }
         now + timing::LEASE_RETRY
+    }
+
+    /// Our pod was asked for when we began; an API server that does not tell it in time gets a Lease of nobody's.
+    async fn owner(&mut self) -> Option<OwnerReference> {
+        let known = timeout(OPERATION, self.owner.wait_for(Option::is_some)).await;
+        known.ok()?.ok()?.clone()
     }
 
     /// Writes it as ours, if nobody wrote it since.

@@ -10,7 +10,7 @@ use super::coordinator::event::{Event, LeaseOrder};
 use super::lease::{self, Candidate, Elector};
 use super::member::{BeatSource, Member};
 use super::peer::Peers;
-use super::pods::{self, OwnPod};
+use super::pods::{self, Watch};
 use super::task::Outside;
 use super::{Election, Opening};
 use crate::model::ids::MemberId;
@@ -100,20 +100,26 @@ struct Kubernetes {
 impl Kubernetes {
     async fn run(self) {
         let (client, namespace) = lease::connect(self.namespace).await;
+        let (owner, owned_by) = watch::channel(None);
         let candidate = Candidate {
             lease: self.lease,
             me: self.member.id.clone(),
             clock: self.member.permit.clock().clone(),
+            owner: owned_by,
         };
         let elector = Elector::new(client.clone(), &namespace, candidate, self.ordered, self.events.clone());
+        let watch = self.pod.map(|pod| Watch {
+            namespace,
+            pod,
+            member: self.member,
+            owner,
+            container: self.container,
+            events: self.events,
+        });
         let pods = async {
-            let Some(name) = self.pod else { return };
-            let own = OwnPod {
-                name,
-                uid: self.member.origin.pod_uid.clone(),
-                predecessors: pods::predecessors(&self.member).await,
-            };
-            Box::pin(pods::watch_pods(client, namespace, own, self.container, self.events)).await;
+            if let Some(watch) = watch {
+                Box::pin(pods::watch_pods(client, watch)).await;
+            }
         };
         tokio::join!(elector.run(), pods);
     }

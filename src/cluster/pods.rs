@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
@@ -22,19 +23,24 @@ const CONTAINER: &str = "segue";
 /// After a watch that broke.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Where this process runs, and what else is known of that.
-#[derive(Clone, Debug)]
-pub(super) struct OwnPod {
-    /// Its name.
-    pub(super) name: String,
-    /// Its UID.
-    pub(super) uid: Option<String>,
-    /// Containers of processes that ran in this pod before.
-    pub(super) predecessors: BTreeSet<String>,
+/// What the watch needs to know, and whom it tells.
+pub(super) struct Watch {
+    /// The namespace of all pods.
+    pub(super) namespace: String,
+    /// The name of the pod that this process runs in.
+    pub(super) pod: String,
+    /// Who runs in it.
+    pub(super) member: Member,
+    /// Gets what our pod goes with, such as its `StatefulSet`.
+    pub(super) owner: watch::Sender<Option<OwnerReference>>,
+    /// Gets the id of our own container as soon as the API server shows it.
+    pub(super) container: watch::Sender<Option<String>>,
+    /// Gets what became of the others.
+    pub(super) events: mpsc::Sender<Event>,
 }
 
 /// The containers of earlier processes of the member's pod, as the store knows them; read until it answers.
-pub(super) async fn predecessors(member: &Member) -> BTreeSet<String> {
+async fn predecessors(member: &Member) -> BTreeSet<String> {
     let me = &member.origin;
     let one_process = |other: &Origin| {
         (&me.boot, me.pid_namespace, me.pid, me.pid_start)
@@ -54,26 +60,32 @@ pub(super) async fn predecessors(member: &Member) -> BTreeSet<String> {
     }
 }
 
-/// Watches until dropped. `container` gets the id of our own container as soon as the API server shows it.
-pub(super) async fn watch_pods(
-    client: Client,
-    namespace: String,
-    own: OwnPod,
-    container: watch::Sender<Option<String>>,
-    events: mpsc::Sender<Event>,
-) {
+/// Watches until dropped.
+pub(super) async fn watch_pods(client: Client, watch: Watch) {
+    let Watch {
+        namespace,
+        pod: name,
+        member,
+        owner,
+        container,
+        events,
+    } = watch;
     let api: Api<Pod> = Api::namespaced(client, &namespace);
-    let labels = loop {
-        match api.get(&own.name).await {
-            Ok(pod) => break siblings(&pod),
+    let own = loop {
+        match api.get(&name).await {
+            Ok(pod) => break pod,
             Err(error) => {
-                warn!(%error, pod = own.name, "cannot read this process's own Pod; deaths are noticed by other means");
+                warn!(%error, pod = name, "cannot read this process's own Pod; deaths are noticed by other means");
                 sleep(AGAIN * 10).await;
             }
         }
     };
+    owner.send_replace(controller(&own));
+    drop(owner);
+    let labels = siblings(&own);
     let mut watched = Watched {
-        own,
+        uid: member.origin.pod_uid.clone(),
+        predecessors: predecessors(&member).await,
         container,
         events,
         there: BTreeSet::new(),
@@ -105,8 +117,22 @@ fn siblings(pod: &Pod) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
+/// Who made the pod, and goes when the release goes. It is not kept from being deleted.
+fn controller(pod: &Pod) -> Option<OwnerReference> {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
+    Some(OwnerReference {
+        controller: None,
+        block_owner_deletion: None,
+        ..controller.clone()
+    })
+}
+
 struct Watched {
-    own: OwnPod,
+    /// Our own pod's UID.
+    uid: Option<String>,
+    /// Containers of processes that ran in it before.
+    predecessors: BTreeSet<String>,
     container: watch::Sender<Option<String>>,
     events: mpsc::Sender<Event>,
     /// UIDs of pods that were seen and not yet seen to go.
@@ -152,8 +178,8 @@ impl Watched {
             let (pod_uid, container_id) = (uid.clone(), container_id.to_owned());
             self.tell(ContainerEnd::Terminated { pod_uid, container_id }).await;
         }
-        if self.own.uid.as_ref() == Some(&uid)
-            && let Some(id) = running(statuses.unwrap_or_default(), &self.own.predecessors)
+        if self.uid.as_ref() == Some(&uid)
+            && let Some(id) = running(statuses.unwrap_or_default(), &self.predecessors)
             && self.container.borrow().as_ref() != Some(&id)
         {
             info!(container = id, "runs in this container");
@@ -219,6 +245,27 @@ mod tests {
             last_state: last.map(terminated),
             ..ContainerStatus::default()
         }
+    }
+
+    #[test]
+    fn the_lease_goes_with_what_made_the_pod() {
+        let owner = |kind: &str, controller| OwnerReference {
+            kind: kind.to_owned(),
+            controller,
+            block_owner_deletion: Some(true),
+            ..OwnerReference::default()
+        };
+        let of = |owners: Vec<OwnerReference>| {
+            let mut pod = Pod::default();
+            pod.metadata.owner_references = Some(owners);
+            controller(&pod).map(|owner| (owner.kind, owner.controller, owner.block_owner_deletion))
+        };
+        assert_eq!(
+            of(vec![owner("Other", None), owner("StatefulSet", Some(true))]),
+            Some(("StatefulSet".to_owned(), None, None))
+        );
+        assert_eq!(of(vec![owner("Other", Some(false))]), None);
+        assert_eq!(controller(&Pod::default()), None, "a pod by itself");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod discord;
 mod fetch;
+mod kubernetes;
 mod lavalink;
 mod store;
 mod verdict;
@@ -32,7 +33,7 @@ pub async fn examine(settings: &Settings) -> Result<Report, rustls::Error> {
             }
         }
     });
-    let ((token, clock), gateway, store, nodes) = tokio::join!(
+    let ((token, clock), gateway, store, kubernetes, nodes) = tokio::join!(
         async {
             let checked = within(discord::token_and_clock(settings, &fetch)).await;
             checked.unwrap_or_else(|late| (late.clone(), late))
@@ -43,6 +44,13 @@ pub async fn examine(settings: &Settings) -> Result<Report, rustls::Error> {
                 .unwrap_or_else(|late| late)
         },
         async { within(store::check(&settings.store)).await.unwrap_or_else(|late| late) },
+        async {
+            if !settings.elects_by_kubernetes() {
+                return None;
+            }
+            let check = Box::pin(within(kubernetes::check(settings)));
+            Some(check.await.unwrap_or_else(|late| late))
+        },
         join_all(nodes),
     );
     let named = |name: &str, verdict| Finding {
@@ -55,6 +63,7 @@ pub async fn examine(settings: &Settings) -> Result<Report, rustls::Error> {
         named("clock", clock),
         named("store", store),
     ];
+    findings.extend(kubernetes.map(|verdict| named("Kubernetes", verdict)));
     if nodes.is_empty() {
         let none = Verdict::wrong("none is set, so nothing can be played", "set SEGUE_LAVALINK_NODES");
         findings.push(named("Lavalink", none));

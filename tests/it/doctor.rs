@@ -49,3 +49,24 @@ async fn a_store_that_cannot_be_reached_is_told() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("SEGUE_STORE") || text.contains("MongoDB"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubernetes_api_that_is_not_there_is_told() {
+    let world = World::start(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let account = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{ "name": "c", "cluster": { "server": "http://127.0.0.1:9" } }],
+        "users": [{ "name": "u", "user": {} }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+    });
+    std::fs::write(&file, account.to_string()).unwrap();
+    let (code, text) = Setup::sqlite(&world)
+        .set("SEGUE_CLUSTER", "kubernetes")
+        .set("KUBECONFIG", &file.display().to_string())
+        .run("doctor")
+        .await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("✗ Kubernetes") && text.contains("KUBECONFIG"), "{text}");
+}

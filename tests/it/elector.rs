@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use segue::cluster::coordinator::event::{Event, LeaseOrder, Word};
 use segue::cluster::lease::{Candidate, Elector, STORE};
 use segue::cluster::permit::Clock;
 use segue::model::ids::MemberId;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -43,6 +44,10 @@ impl Scene {
     }
 
     fn stand(&mut self, name: &'static str) -> Stands {
+        self.stand_with(name, watch::channel(None).1)
+    }
+
+    fn stand_with(&mut self, name: &'static str, owner: watch::Receiver<Option<OwnerReference>>) -> Stands {
         let link = Arc::default();
         let (orders, ordered) = mpsc::channel(16);
         let (sender, events) = mpsc::channel(1_024);
@@ -50,6 +55,7 @@ impl Scene {
             lease: "segue".into(),
             me: MemberId(name.into()),
             clock: now_of(self.began),
+            owner,
         };
         let elector = Elector::new(client(&self.server, &link), "default", candidate, ordered, sender);
         self.tasks.spawn(elector.run());
@@ -210,4 +216,33 @@ async fn the_word_of_the_store_is_on_the_lease_and_inherited() {
     b.order(LeaseOrder::Say(None)).await;
     scene.pass(100, &mut [&mut b]).await;
     assert_eq!(said(&scene), Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_goes_with_what_its_maker_runs_in() {
+    let mut scene = Scene::new();
+    let (owner, owned_by) = watch::channel(None);
+    let mut a = scene.stand_with("a", owned_by);
+    scene.pass(700, &mut [&mut a]).await;
+    assert!(
+        lock(&scene.server).lease.is_none(),
+        "who owns it is not known yet, and is not to be said later"
+    );
+    let set = OwnerReference {
+        name: "segue".into(),
+        uid: "u1".into(),
+        ..OwnerReference::default()
+    };
+    owner.send_replace(Some(set));
+    scene.pass(3_000, &mut [&mut a]).await;
+    assert!(a.leads(scene.now()));
+    let lease = lock(&scene.server).lease.clone().unwrap();
+    assert_eq!(lease["metadata"]["ownerReferences"][0]["uid"], "u1", "{lease}");
+    // Nobody says who owns it: the Lease is made without.
+    lock(&scene.server).lease = None;
+    owner.send_replace(None);
+    scene.pass(5_000, &mut [&mut a]).await;
+    assert!(a.leads(scene.now()));
+    let lease = lock(&scene.server).lease.clone().unwrap();
+    assert_eq!(lease["metadata"]["ownerReferences"], Value::Null, "{lease}");
 }

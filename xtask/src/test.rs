@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use crate::progress::Progress;
-use crate::{chart, chromium, clients, kubernetes, lavalink, mongod, root};
+use crate::{cargo, chart, chromium, clients, kubernetes, lavalink, mongod};
 
 /// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
 const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
@@ -113,20 +113,6 @@ fn build_next() -> Result<(), String> {
 fn wants_next(rest: &[String]) -> bool {
     let flags_only = rest.iter().all(|part| part.starts_with('-'));
     flags_only || rest.iter().any(|part| NEXT_TEST.contains(part.as_str()))
-}
-
-/// Cargo in the repository. What the Cargo that started this task said about itself is left out: build scripts would take
-/// it for a change and build again.
-fn cargo() -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root());
-    for (key, _) in std::env::vars_os() {
-        let name = key.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&key);
-        }
-    }
-    command
 }
 
 /// A file to which tests append lines, for what is said at the end. Removed then.

@@ -20,7 +20,7 @@ use segue::lifecycle::Authority as _;
 use segue::model::ids::{Epoch, GuildId, MemberId, Rev};
 use segue::model::record::Head;
 use segue::store::{Beat, GatewaySession, GuildClaim, GuildWrite, MemberRow, Origin, SharedStore, Written};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -191,6 +191,7 @@ async fn elector(
         lease: "segue".into(),
         me: member.id.clone(),
         clock,
+        owner: watch::channel(None).1,
     };
     Elector::new(client, "default", candidate, ordered, events).run().await;
     std::future::pending::<()>().await;

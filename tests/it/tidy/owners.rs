@@ -3,10 +3,17 @@
 use super::all_well;
 use super::source::{Source, names, rust_files};
 
+/// Who speaks to the Kubernetes API.
+const KUBERNETES: &[&str] = &[
+    "src/cluster/lease.rs",
+    "src/cluster/pods.rs",
+    "src/doctor/kubernetes.rs",
+];
+
 /// A crate, or a part of one, and the files and folders that may name it.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("k8s_openapi", &["src/cluster/lease.rs", "src/cluster/pods.rs"]),
-    ("kube", &["src/cluster/lease.rs", "src/cluster/pods.rs"]),
+    ("k8s_openapi", KUBERNETES),
+    ("kube", KUBERNETES),
     ("lavalink_rs", &["src/lavalink/client.rs"]),
     ("mongodb", &["src/store/"]),
     ("rusqlite", &["src/store/"]),

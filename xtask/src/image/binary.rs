@@ -1,46 +1,53 @@
 //! The binary of the image: static, stripped, and with the list of its crates inside (`cargo auditable`).
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use flate2::read::ZlibDecoder;
 use serde_json::Value;
 
+use crate::cargo;
 use crate::chart::programs::cache;
-use crate::chart::root;
 
 /// The tool that writes the list.
 const AUDITABLE: &str = "0.7.7";
+/// What `cargo auditable` tells itself: the arguments that decide what Cargo says of the crates.
+const ASKED: &str = r#"{"offline":false,"locked":true,"frozen":false,"config":[]}"#;
 /// How large the list may be; it has some hundred crates.
-const MOST_BYTES_OF_LIST: usize = 8 << 20;
+const MOST_BYTES_OF_LIST: u64 = 8 << 20;
 /// For the last step alone, so that everything before it is what other builds have too.
 const LINKED: [&str; 4] = ["-C", "target-feature=+crt-static", "-C", "strip=symbols"];
 
-/// Builds it; returns where it is.
+/// Builds it; returns where it is. `dev`: an example that is the same program, which Cargo links from what it builds for
+/// tests anyway; the program itself would be built from dependencies without what only tests want of them.
+///
+/// The tool is put around the compiler as `cargo auditable` would, but around every crate's rather than around our own's: it
+/// changes nothing but the last step either way, and this way Cargo takes the library that is built for tests anyway.
 pub(super) fn build(dev: bool) -> Result<PathBuf, String> {
-    let tool = tool()?;
-    let mut command = Command::new(tool);
+    let mut command = cargo();
+    command
+        .env("RUSTC_WRAPPER", tool()?)
+        .env("CARGO_AUDITABLE_ORIG_ARGS", ASKED);
     command.args([
-        "auditable",
         "rustc",
         "--locked",
-        "--bin",
+        "--package",
         "segue",
         "--message-format",
         "json-render-diagnostics",
     ]);
-    if !dev {
-        command.arg("--release");
+    if dev {
+        command.args(["--example", "image"]);
+    } else {
+        command.args(["--bin", "segue", "--release"]);
     }
-    command
-        .arg("--")
-        .args(LINKED)
-        .current_dir(root())
-        .stderr(Stdio::inherit());
+    command.arg("--").args(LINKED).stderr(Stdio::inherit());
     let ended = command
         .output()
-        .map_err(|error| format!("cargo auditable does not start: {error}"))?;
+        .map_err(|error| format!("cargo does not start: {error}"))?;
     if !ended.status.success() {
-        return Err(format!("cargo auditable ended with {}", ended.status));
+        return Err(format!("cargo rustc ended with {}", ended.status));
     }
     let text = String::from_utf8_lossy(&ended.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -85,10 +92,14 @@ fn tool() -> Result<PathBuf, String> {
 
 /// How many crates the binary says it was made of. The error says that it does not.
 pub(super) fn crates(bytes: &[u8]) -> Result<usize, String> {
-    let listed = auditable_info::audit_info_from_slice(bytes, MOST_BYTES_OF_LIST);
-    listed
-        .map(|info| info.packages.len())
-        .map_err(|error| format!("no list of crates in the binary: {error}"))
+    let none = |error: String| format!("no list of crates in the binary: {error}");
+    let packed = auditable_extract::raw_auditable_data(bytes).map_err(|error| none(error.to_string()))?;
+    let unpacked = ZlibDecoder::new(packed).take(MOST_BYTES_OF_LIST);
+    let list: Value = serde_json::from_reader(unpacked).map_err(|error| none(error.to_string()))?;
+    let packages = list["packages"].as_array();
+    packages
+        .map(Vec::len)
+        .ok_or_else(|| none("it names no packages".to_owned()))
 }
 
 /// Whether a 64-bit little-endian ELF file runs without a loader: it has no segment that names one.

@@ -1,12 +1,12 @@
 //! What happens to the replicas.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kubectl::{Kubectl, RELEASE};
+use super::kubectl::{NAMESPACE, RELEASE};
 use super::node::until;
+use super::processes;
 use super::scenario::Stage;
 
 /// One thing that happens; afterwards all is calm again, and nobody noticed.
@@ -14,6 +14,8 @@ pub(super) struct Act {
     pub(super) name: &'static str,
     /// How many replicas it takes for nobody to notice.
     pub(super) replicas: u32,
+    /// Whether it does something to processes of the node, which only our own lets us.
+    pub(super) within: bool,
     pub(super) run: fn(&Stage<'_>) -> Result<(), String>,
 }
 
@@ -21,36 +23,43 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "helm upgrade replaces every pod",
         replicas: 2,
+        within: false,
         run: upgrade,
     },
     Act {
         name: "a pod is deleted without grace",
         replicas: 2,
+        within: false,
         run: force_delete,
     },
     Act {
         name: "a process is killed three times within a minute",
         replicas: 2,
+        within: true,
         run: kill_thrice,
     },
     Act {
         name: "the node is drained pod by pod",
         replicas: 2,
+        within: false,
         run: drain,
     },
     Act {
         name: "the leader's pod is deleted",
         replicas: 2,
+        within: false,
         run: delete_leader,
     },
     Act {
         name: "the API server stops for a minute",
         replicas: 1,
+        within: true,
         run: stop_the_api,
     },
     Act {
         name: "three replicas become five and then two",
         replicas: 3,
+        within: false,
         run: scale,
     },
 ];
@@ -74,30 +83,35 @@ fn upgrade(stage: &Stage<'_>) -> Result<(), String> {
 }
 
 fn force_delete(stage: &Stage<'_>) -> Result<(), String> {
-    let pod = first(stage.kubectl)?;
+    let pod = stage.store.busiest()?;
     stage
         .kubectl
-        .here(&["delete", "pod", &name(&pod), "--grace-period=0", "--force"])
+        .here(&["delete", "pod", &pod, "--grace-period=0", "--force"])
         .map(drop)
 }
 
 /// The third time the kubelet waits before it starts it again, as it does for everybody. The others carry its guilds.
 fn kill_thrice(stage: &Stage<'_>) -> Result<(), String> {
-    let pod = first(stage.kubectl)?;
-    let (pod, uid) = (name(&pod), text(&pod["metadata"]["uid"]));
+    let pod = stage.store.busiest()?;
+    let uid = text(&stage.kubectl.json(&["get", "pod", &pod])?["metadata"]["uid"]);
     for _ in 0..3 {
         let mut process = None;
         until("the pod's process", || {
-            process = process_of(&uid);
+            process = processes::of_pod(&uid);
             process.map(drop).ok_or_else(|| format!("{pod} has none"))
         })?;
-        signal("KILL", process.unwrap_or_default())?;
-        until("the end of the process", || match process_of(&uid) {
+        processes::signal("KILL", process.unwrap_or_default())?;
+        until("the end of the process", || match processes::of_pod(&uid) {
             now if now == process => Err("it is still there".to_owned()),
             _ => Ok(()),
         })?;
     }
-    Ok(())
+    // Until the kubelet's next look the pod passes for ready.
+    until("the pod's fourth process", || {
+        processes::of_pod(&uid)
+            .map(drop)
+            .ok_or_else(|| format!("{pod} has none"))
+    })
 }
 
 fn drain(stage: &Stage<'_>) -> Result<(), String> {
@@ -127,41 +141,36 @@ fn drain(stage: &Stage<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn evict(pod: &str) -> Value {
-    json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": super::kubectl::NAMESPACE } })
+fn evict(pod: &str) -> String {
+    let of = json!({ "name": pod, "namespace": NAMESPACE });
+    json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": of }).to_string()
 }
 
 fn eviction(pod: &str) -> String {
-    format!("/api/v1/namespaces/{}/pods/{pod}/eviction", super::kubectl::NAMESPACE)
+    format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction")
 }
 
-/// The Lease says who leads: the member's name begins with its pod's, or holds it.
+/// The Lease says which member leads, and the store which replica that is.
 fn delete_leader(stage: &Stage<'_>) -> Result<(), String> {
-    let lease = stage.kubectl.json(&["get", "lease", "segue"])?;
-    let holder = text(&lease["spec"]["holderIdentity"]);
-    let pods = stage.kubectl.pods()?;
-    let leads = |pod: &&Value| holder.contains(&name(pod)) || holder.contains(&text(&pod["metadata"]["uid"]));
-    let leader = pods
-        .iter()
-        .find(leads)
-        .ok_or_else(|| format!("no pod is the leader {holder}"))?;
-    stage.kubectl.here(&["delete", "pod", &name(leader), "--wait=false"])?;
-    until("another leader", || {
-        let lease = stage.kubectl.json(&["get", "lease", "segue"])?;
-        let now = text(&lease["spec"]["holderIdentity"]);
-        if now.is_empty() || now == holder {
-            Err(format!("it is still {now:?}"))
-        } else {
-            Ok(())
-        }
+    let holder = leader(stage)?;
+    let leader_pod = stage.store.name_of(&holder)?;
+    stage.kubectl.here(&["delete", "pod", &leader_pod, "--wait=false"])?;
+    until("another leader", || match leader(stage)? {
+        now if now.is_empty() || now == holder => Err(format!("it is still {now:?}")),
+        _ => Ok(()),
     })
 }
 
+fn leader(stage: &Stage<'_>) -> Result<String, String> {
+    let lease = stage.kubectl.json(&["get", "lease", RELEASE])?;
+    Ok(text(&lease["spec"]["holderIdentity"]))
+}
+
 fn stop_the_api(_: &Stage<'_>) -> Result<(), String> {
-    let server = process_named("kube-apiserver").ok_or("no API server runs")?;
-    signal("STOP", server)?;
+    let server = processes::named("kube-apiserver").ok_or("no API server runs")?;
+    processes::signal("STOP", server)?;
     std::thread::sleep(Duration::from_mins(1));
-    signal("CONT", server)
+    processes::signal("CONT", server)
 }
 
 fn scale(stage: &Stage<'_>) -> Result<(), String> {
@@ -172,58 +181,10 @@ fn scale(stage: &Stage<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn first(kubectl: &Kubectl) -> Result<Value, String> {
-    kubectl
-        .pods()?
-        .into_iter()
-        .next()
-        .ok_or_else(|| "there is no pod".to_owned())
-}
-
 fn name(pod: &Value) -> String {
     text(&pod["metadata"]["name"])
 }
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
-}
-
-fn signal(signal: &str, process: u32) -> Result<(), String> {
-    let ended = Command::new("kill")
-        .args(["-s", signal, &process.to_string()])
-        .status()
-        .map_err(|error| format!("kill: {error}"))?;
-    if ended.success() {
-        Ok(())
-    } else {
-        Err(format!("kill -s {signal} {process} ended with {ended}"))
-    }
-}
-
-/// The bot's process in the pod with this UID, by the control group that the kubelet put it in.
-fn process_of(uid: &str) -> Option<u32> {
-    let in_pod = |process: &u32| {
-        let group = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
-        group.contains(uid) && arguments(*process).first().is_some_and(|program| program == "/segue")
-    };
-    processes().find(in_pod)
-}
-
-fn process_named(program: &str) -> Option<u32> {
-    let named = |process: &u32| {
-        arguments(*process)
-            .first()
-            .is_some_and(|first| first.ends_with(program))
-    };
-    processes().find(named)
-}
-
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn arguments(process: u32) -> Vec<String> {
-    let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    line.split('\0').map(str::to_owned).collect()
 }

@@ -5,13 +5,32 @@ use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::chart::programs::cache;
-use crate::chart::root;
+use crate::chart::{self, programs};
 use crate::image::hex;
 use crate::progress::Progress;
+use crate::{debian, mongod, root};
 
 /// Kubernetes' version, which the program says of itself; that of `go.mod`.
 const VERSION: &str = "v1.34.4";
+/// What is needed of Debian, and where it lies then.
+const PROGRAMS: [&str; 6] = [
+    "/usr/bin/containerd",
+    "/usr/sbin/runc",
+    "/usr/lib/cni/bridge",
+    "/usr/sbin/iptables",
+    "/usr/sbin/conntrack",
+    "/usr/sbin/ip",
+];
+const PACKAGES: [&str; 6] = [
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "iptables",
+    "conntrack",
+    "iproute2",
+];
+/// Where Go's own archive puts it.
+const GO: &str = "/usr/local/go/bin/go";
 /// What is built from where.
 const SOURCES: [&str; 3] = ["go.mod", "go.sum", "main.go"];
 /// The parts, each a name of the same program.
@@ -27,10 +46,70 @@ const NAMES: [&str; 7] = [
 
 /// Where everything is.
 pub(super) struct Parts {
-    pub(super) node: PathBuf,
+    /// Kubernetes itself, unless it is somebody's.
+    pub(super) node: Option<PathBuf>,
     pub(super) helm: PathBuf,
     pub(super) kubectl: PathBuf,
     pub(super) mongod: PathBuf,
+}
+
+/// What came of it.
+pub(super) enum Prepared {
+    /// All is there.
+    Parts(Parts),
+    /// This machine cannot, and why.
+    Cannot(String),
+}
+
+/// Everything that a cluster of our own, or the use of somebody's, takes. The error is that Kubernetes does not build.
+pub(super) fn prepare(own: bool, progress: Progress) -> Result<Prepared, String> {
+    let mut parts = match had(own, progress) {
+        Ok(parts) => parts,
+        Err(reason) => return Ok(Prepared::Cannot(reason)),
+    };
+    if own {
+        let source = root().join("tests/kubernetes/node");
+        match go(&source) {
+            Ok(go) => parts.node = Some(node(&go, &source, progress)?),
+            Err(reason) => return Ok(Prepared::Cannot(reason)),
+        }
+    }
+    Ok(Prepared::Parts(parts))
+}
+
+fn had(own: bool, progress: Progress) -> Result<Parts, String> {
+    if own {
+        namespaces()?;
+        debian::install("containerd", &PROGRAMS, &PACKAGES, progress)?;
+    }
+    let lacking = chart::install(progress);
+    if let Some(reason) = lacking.into_iter().find(|reason| reason.starts_with("helm")) {
+        return Err(reason);
+    }
+    let (helm, kubectl) = programs::helm().zip(programs::kubectl()).ok_or("no Helm and kubectl")?;
+    Ok(Parts {
+        node: None,
+        helm,
+        kubectl,
+        mongod: mongod::install()?,
+    })
+}
+
+fn namespaces() -> Result<(), String> {
+    if !debian::is_root() {
+        return Err("it needs root, for namespaces, mounts and interfaces".to_owned());
+    }
+    let made = Command::new("unshare")
+        .args(["--net", "--pid", "--fork", "--mount", "true"])
+        .output();
+    match made {
+        Ok(ended) if ended.status.success() => Ok(()),
+        Ok(ended) => {
+            let words = String::from_utf8_lossy(&ended.stderr);
+            Err(format!("this machine makes no namespaces: {}", words.trim()))
+        }
+        Err(error) => Err(format!("unshare does not start: {error}")),
+    }
 }
 
 /// Puts everything under one folder, by the names it is called by inside.
@@ -40,7 +119,7 @@ pub(super) fn place(parts: &Parts, folder: &Path) -> Result<(), String> {
         std::os::unix::fs::symlink(target, bin.join(name)).map_err(|error| format!("{name}: {error}"))
     };
     for name in NAMES {
-        link(&parts.node, name)?;
+        parts.node.as_ref().map_or(Ok(()), |node| link(node, name))?;
     }
     link(&parts.helm, "helm")?;
     link(&parts.kubectl, "kubectl")?;
@@ -48,13 +127,7 @@ pub(super) fn place(parts: &Parts, folder: &Path) -> Result<(), String> {
 }
 
 /// Kubernetes in one program: from the cache, or built, which takes about ten minutes on two cores the first time.
-pub(super) fn node(progress: Progress) -> Result<PathBuf, String> {
-    let source = root().join("tests/kubernetes/node");
-    let go = Command::new("go")
-        .args(["env", "GOVERSION"])
-        .current_dir(&source)
-        .output()
-        .map_err(|error| format!("Kubernetes is built with Go, which does not start ({error})"))?;
+fn node(go: &Go, source: &Path, progress: Progress) -> Result<PathBuf, String> {
     let flags = flags();
     let mut hash = Sha256::new();
     for file in SOURCES {
@@ -62,9 +135,9 @@ pub(super) fn node(progress: Progress) -> Result<PathBuf, String> {
         hash.update(bytes);
     }
     hash.update(flags.join(" "));
-    hash.update(go.stdout);
+    hash.update(&go.version);
     let key = hex(&hash.finalize());
-    let cache = cache().ok_or("Kubernetes: no home folder to keep it in")?;
+    let cache = programs::cache().ok_or("Kubernetes: no home folder to keep it in")?;
     let target = cache.join(format!("kubernetes-{}", &key[..16]));
     if target.is_file() {
         progress.say(&format!("Kubernetes {VERSION}: {}", target.display()));
@@ -73,9 +146,38 @@ pub(super) fn node(progress: Progress) -> Result<PathBuf, String> {
     progress.say(&format!(
         "Kubernetes {VERSION}: building it, about ten minutes the first time"
     ));
-    build(&source, &flags, &target)?;
+    build(go, source, &flags, &target)?;
     progress.say(&format!("Kubernetes {VERSION}: built into {}", target.display()));
     Ok(target)
+}
+
+struct Go {
+    program: &'static str,
+    version: Vec<u8>,
+}
+
+fn go(source: &Path) -> Result<Go, String> {
+    let mut reason = String::new();
+    for program in ["go", GO] {
+        let asked = Command::new(program)
+            .args(["env", "GOVERSION"])
+            .current_dir(source)
+            .output();
+        match asked {
+            Ok(ended) if ended.status.success() => {
+                return Ok(Go {
+                    program,
+                    version: ended.stdout,
+                });
+            }
+            Ok(ended) => reason = String::from_utf8_lossy(&ended.stderr).into_owned(),
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(format!(
+        "Kubernetes is built with Go, which does not start ({})",
+        reason.trim()
+    ))
 }
 
 fn flags() -> Vec<String> {
@@ -103,11 +205,13 @@ fn flags() -> Vec<String> {
     .to_vec()
 }
 
-fn build(source: &Path, flags: &[String], target: &Path) -> Result<(), String> {
+fn build(go: &Go, source: &Path, flags: &[String], target: &Path) -> Result<(), String> {
     let folder = target.parent().ok_or("no folder")?;
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let beside = target.with_extension(std::process::id().to_string());
-    let ended = Command::new("go")
+    // It takes ten minutes, and somebody may be waiting for another build.
+    let ended = Command::new("nice")
+        .args(["-n", "19", go.program])
         .args(flags)
         .arg("-o")
         .arg(&beside)

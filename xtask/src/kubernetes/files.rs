@@ -63,6 +63,8 @@ fn kubelet(at: &impl Fn(&str) -> String, group: &str) -> Value {
         "failCgroupV1": false,
         "failSwapOn": false,
         "resolvConf": at("cfg/resolv.conf"),
+        // Its own place is one of the machine's.
+        "volumePluginDir": at("plugins"),
         // The machine's disk and memory are not the cluster's to judge.
         "evictionHard": {
             "imagefs.available": "0%", "imagefs.inodesFree": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%",
@@ -95,9 +97,10 @@ fn containerd(at: &impl Fn(&str) -> String) -> String {
         "version = 2".to_owned(),
         format!("root = \"{}\"", at("containerd")),
         "state = \"/run/containerd\"".to_owned(),
+        // The last one would make a folder in /opt.
         "disabled_plugins = [\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.devmapper\", \
          \"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.zfs\", \
-         \"io.containerd.tracing.processor.v1.otlp\", \"io.containerd.internal.v1.tracing\"]"
+         \"io.containerd.tracing.processor.v1.otlp\", \"io.containerd.internal.v1.tracing\", \"io.containerd.internal.v1.opt\"]"
             .to_owned(),
         format!("[grpc]\naddress = \"{CONTAINERD}\""),
         format!("[{criplugin}]\nsandbox_image = \"localhost/pause:test\"\nrestrict_oom_score_adj = true"),

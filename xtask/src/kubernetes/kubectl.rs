@@ -6,23 +6,23 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::chart::root;
+use crate::root;
 
 /// The namespace and the name of the release.
-pub(super) const NAMESPACE: &str = "music";
+pub(super) const NAMESPACE: &str = "segue-test";
 pub(super) const RELEASE: &str = "segue";
 
-/// Both programs with the administrator's account.
+/// Both programs, with the administrator's account or with whatever the user's settings say.
 pub(super) struct Kubectl {
     bin: PathBuf,
-    account: PathBuf,
+    account: Option<PathBuf>,
 }
 
 impl Kubectl {
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path, account: Option<PathBuf>) -> Self {
         Self {
             bin: folder.join("bin"),
-            account: folder.join("cfg/admin.conf"),
+            account,
         }
     }
 
@@ -37,11 +37,11 @@ impl Kubectl {
     }
 
     /// The same with something on its standard input.
-    pub(super) fn given(&self, arguments: &[&str], input: &Value) -> Result<String, String> {
+    pub(super) fn given(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         self.run(
             "kubectl",
             &[&["--namespace", NAMESPACE], arguments].concat(),
-            Some(&input.to_string()),
+            Some(input),
         )
     }
 
@@ -64,10 +64,13 @@ impl Kubectl {
 
     fn run(&self, program: &str, arguments: &[&str], input: Option<&str>) -> Result<String, String> {
         let failed = |error: std::io::Error| format!("{program}: {error}");
-        let mut child = Command::new(self.bin.join(program))
+        let mut command = Command::new(self.bin.join(program));
+        if let Some(account) = &self.account {
+            command.env("KUBECONFIG", account);
+        }
+        let mut child = command
             .args(arguments)
             .current_dir(root())
-            .env("KUBECONFIG", &self.account)
             .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,74 +1,76 @@
-//! `cargo xtask test kubernetes`: a real Kubernetes on this machine, the chart installed into it, and what happens to it.
+//! `cargo xtask test kubernetes`: a real Kubernetes, the chart installed into it, and what happens to it.
 //!
-//! One node with etcd, API server, controllers, scheduler, kubelet, kube-proxy and containerd. All of it, with its mounts, its
-//! interfaces and its rules, lives in namespaces of its own: when the first process in them ends, the kernel ends the rest.
-//! Discord, Lavalink and MongoDB run beside the kubelet, at the node's address.
+//! Unless told to use a cluster that is there already, one is made on this machine: one node with etcd, API server,
+//! controllers, scheduler, kubelet, kube-proxy and containerd. All of it, with its mounts, its interfaces and its rules,
+//! lives in namespaces of its own: when the first process in them ends, the kernel ends the rest. Discord, Lavalink and
+//! MongoDB run beside the kubelet, at the node's address.
 
 mod acts;
 mod certificates;
 mod components;
 mod files;
+mod groups;
 mod kubectl;
+mod lent;
 mod music;
 mod node;
+mod processes;
+mod release;
 mod scenario;
+mod store;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
-use crate::chart::{self, programs, root};
-use crate::debian;
+use crate::image;
 use crate::progress::{Progress, say};
-use crate::{image, mongod};
+use components::Prepared;
+use kubectl::Kubectl;
+use node::Node;
 
-/// What is needed of Debian, and where it lies then.
-const PROGRAMS: [&str; 6] = [
-    "/usr/bin/containerd",
-    "/usr/sbin/runc",
-    "/usr/lib/cni/bridge",
-    "/usr/sbin/iptables",
-    "/usr/sbin/conntrack",
-    "/usr/sbin/ip",
-];
-const PACKAGES: [&str; 6] = [
-    "containerd",
-    "runc",
-    "containernetworking-plugins",
-    "iptables",
-    "conntrack",
-    "iproute2",
-];
 /// The image's name inside; never `latest`, since that is always pulled.
-pub(crate) const IMAGE: &str = "localhost/segue:test";
-/// Folders of the machine that the kubelet insists on. Inside they are other folders; outside they stay empty.
-const MOUNTED_ON: [&str; 4] = [
-    "/var/lib/kubelet",
-    "/var/lib/cni",
-    "/var/log/pods",
-    "/var/log/containers",
-];
+const IMAGE: &str = "localhost/segue:test";
 
 /// `cargo xtask test kubernetes`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many replicas
     #[arg(long, default_value_t = 3)]
-    pub(crate) replicas: u32,
+    replicas: u32,
     /// How many guilds play
     #[arg(long, default_value_t = 60)]
-    pub(crate) guilds: u32,
+    guilds: u32,
     /// How many gateway shards there are
     #[arg(long, default_value_t = 12)]
-    pub(crate) shards: u32,
+    shards: u32,
     /// Only these acts, by a part of their names
     #[arg(long)]
-    pub(crate) only: Option<String>,
+    only: Option<String>,
     /// Only make the parts of the cluster, and keep them for the next run
     #[arg(long)]
     prepare: bool,
+    /// Only bring the cluster up, say how it is reached, and wait until interrupted
+    #[arg(long)]
+    up: bool,
     /// Keep the logs of the cluster when all went well too
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    there: There,
+}
+
+/// A cluster that is there already, rather than one of our own.
+#[derive(Clone, Debug, clap::Args)]
+struct There {
+    /// Use the cluster that KUBECONFIG names, or kubectl's own settings
+    #[arg(long, requires_all = ["image", "address"], conflicts_with_all = ["prepare", "up"])]
+    existing: bool,
+    /// With --existing: an image of this program that the cluster can have (`cargo xtask image` makes it)
+    #[arg(long, requires = "existing")]
+    image: Option<String>,
+    /// With --existing: an address of this machine that pods reach; Discord, Lavalink and MongoDB listen there
+    #[arg(long, requires = "existing")]
+    address: Option<String>,
 }
 
 /// What the first process inside is started with.
@@ -79,12 +81,13 @@ pub(crate) struct Inside {
     args: Args,
 }
 
-/// Prepares, goes inside, and removes what is left. What cannot be had here is said, and nothing is run.
+/// Prepares, plays, and removes what is left. What cannot be had here is said, and nothing is run.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
-    let parts = match prepare(progress) {
-        Ok(parts) => parts,
-        Err(reason) => {
+    let own = !args.there.existing;
+    let parts = match components::prepare(own, progress)? {
+        Prepared::Parts(parts) => parts,
+        Prepared::Cannot(reason) => {
             say(&format!("skipped:\n  the real cluster: {reason}"));
             return Ok(ExitCode::SUCCESS);
         }
@@ -92,90 +95,82 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     if args.prepare {
         return Ok(ExitCode::SUCCESS);
     }
-    let folder = root().join(format!("target/kubernetes-{}", std::process::id()));
-    let folder = std::path::absolute(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    std::fs::create_dir_all(folder.join("bin")).map_err(|error| format!("{}: {error}", folder.display()))?;
+    lent::sweep(progress);
+    let folder = lent::folder();
+    for inner in ["bin", "log"] {
+        let path = folder.join(inner);
+        std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     let bot = image::make(true, IMAGE, &folder.join("segue.tar"), progress)?;
     // A copy: the next build puts another one in its place.
     std::fs::copy(&bot, folder.join("bin/segue")).map_err(|error| format!("{}: {error}", bot.display()))?;
     components::place(&parts, &folder)?;
-    let there: Vec<&str> = MOUNTED_ON.into_iter().filter(|path| Path::new(path).exists()).collect();
-    let passed = go_inside(&folder, args);
-    let left = clean(&folder, &there);
-    let passed = passed?;
-    if passed && !args.keep {
-        std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let (passed, left) = if own {
+        let before = lent::Before::now();
+        let passed = go_inside(&folder, args.up);
+        (passed, before.left(&folder))
     } else {
+        (there(&folder, args, progress), Ok(()))
+    };
+    conclude(passed?, args.keep, &folder, progress).and(left)?;
+    progress.say("the cluster: all passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says how it ended. The logs stay where something failed, and nothing else does.
+fn conclude(passed: bool, keep: bool, folder: &Path, progress: Progress) -> Result<(), String> {
+    if passed && !keep {
+        lent::remove(folder)?;
+    } else {
+        lent::keep_logs(folder)?;
         progress.say(&format!("the logs are in {}", folder.join("log").display()));
     }
-    left?;
-    progress.say(if passed {
-        "the cluster: all passed"
+    if passed {
+        Ok(())
     } else {
-        "the cluster: failed"
-    });
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Err("the cluster: failed".to_owned())
+    }
 }
 
-/// Everything that the cluster is made of; the error is why there can be none here.
-fn prepare(progress: Progress) -> Result<components::Parts, String> {
-    if !debian::is_root() {
-        return Err("it needs root, for namespaces, mounts and interfaces".to_owned());
-    }
-    if Command::new("unshare")
-        .args(["--net", "--pid", "--fork", "--mount", "true"])
-        .status()
-        .is_ok_and(|status| !status.success())
-    {
-        return Err("this machine makes no namespaces".to_owned());
-    }
-    debian::install("containerd", &PROGRAMS, &PACKAGES, progress)?;
-    if let Some(reason) = chart::install(progress)
-        .into_iter()
-        .find(|reason| reason.starts_with("helm"))
-    {
-        return Err(reason);
-    }
-    let (helm, kubectl) = programs::helm().zip(programs::kubectl()).ok_or("no Helm and kubectl")?;
-    let mongod = mongod::install()?;
-    let node = components::node(progress)?;
-    Ok(components::Parts {
-        node,
-        helm,
-        kubectl,
-        mongod,
-    })
-}
-
-/// Starts this program again as the first process of new namespaces, and waits for its end.
-fn go_inside(folder: &Path, args: &Args) -> Result<bool, String> {
+/// Starts this program again, with the same arguments, as the first process of new namespaces, and waits for its end. When
+/// this process ends before, however it does, the kernel ends that one.
+fn go_inside(folder: &Path, up: bool) -> Result<bool, String> {
     let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-    let number = |name: &str, value: u32| [format!("--{name}"), value.to_string()];
-    let mut command = Command::new("unshare");
-    command
+    // `test kubernetes …` becomes `inside-kubernetes FOLDER …`.
+    let told = std::env::args_os().skip_while(|part| part != "kubernetes").skip(1);
+    let mut child = Command::new("setpriv")
         .args([
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "unshare",
             "--mount",
             "--net",
             "--pid",
             "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--propagation",
-            "private",
-            "--",
         ])
+        .args(["--kill-child", "--mount-proc", "--propagation", "private", "--"])
         .arg(own)
         .arg("inside-kubernetes")
         .arg(folder)
-        .args(number("replicas", args.replicas))
-        .args(number("guilds", args.guilds))
-        .args(number("shards", args.shards));
-    if let Some(only) = &args.only {
-        command.args(["--only", only]);
+        .args(told)
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("setpriv does not start: {error}"))?;
+    if up {
+        let mut first = None;
+        node::until("the first process inside", || {
+            first = processes::child_of(child.id());
+            first.map(drop).ok_or_else(|| "not yet".to_owned())
+        })?;
+        say(&format!(
+            "KUBECONFIG={} nsenter --target {} --net {}/bin/kubectl get nodes",
+            folder.join("cfg/admin.conf").display(),
+            first.unwrap_or_default(),
+            folder.display()
+        ));
     }
-    let status = command
-        .status()
-        .map_err(|error| format!("unshare does not start: {error}"))?;
+    let status = child.wait().map_err(|error| format!("setpriv: {error}"))?;
     Ok(status.success())
 }
 
@@ -183,21 +178,25 @@ fn go_inside(folder: &Path, args: &Args) -> Result<bool, String> {
 pub(crate) fn inside(inside: &Inside) -> Result<ExitCode, String> {
     let progress = Progress::start();
     let node = node::up(&inside.folder, progress)?;
-    scenario::play(&node, &inside.args, progress)?;
+    if inside.args.up {
+        progress.say("the cluster stays up until this is interrupted");
+        loop {
+            std::thread::park();
+        }
+    }
+    scenario::play(&node, IMAGE, &inside.args, progress)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes control groups and the empty folders that were not there before. The error names what could not be removed.
-fn clean(folder: &Path, there: &[&str]) -> Result<(), String> {
-    let mut left = node::remove_groups(folder);
-    for path in MOUNTED_ON.into_iter().filter(|path| !there.contains(path)) {
-        if Path::new(path).exists() && std::fs::remove_dir(path).is_err() {
-            left.push(path.to_owned());
-        }
+/// The same acts, as far as they can be had from outside, in somebody's cluster.
+fn there(folder: &Path, args: &Args, progress: Progress) -> Result<bool, String> {
+    let (Some(image), Some(address)) = (&args.there.image, &args.there.address) else {
+        return Err("--existing wants --image and --address".to_owned());
+    };
+    let node = Node::there(folder, Kubectl::new(folder, None), address);
+    let played = scenario::play(&node, image, args, progress);
+    if let Err(problem) = &played {
+        say(&format!("xtask: {problem}"));
     }
-    if left.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("the cluster left behind: {}", left.join(", ")))
-    }
+    Ok(played.is_ok())
 }

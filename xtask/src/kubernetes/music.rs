@@ -1,19 +1,12 @@
-//! The world outside the cluster: Discord, Lavalink and MongoDB at the node's address, and people in it who listen.
-
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
+//! The world outside the cluster: Discord and Lavalink at the node's address, and people in it who listen.
 
 use serde_json::{Value, json};
 
 use super::Args;
-use super::files::NODE_IP;
 use super::node::{Node, until};
 
 /// Discord's port; control is the next one, then the nodes.
 const DISCORD: u16 = 9_000;
-const MONGOD: u16 = 27_017;
 
 /// The simulator and its control API.
 pub(super) struct World {
@@ -40,11 +33,10 @@ pub(super) struct Guild {
 }
 
 impl World {
-    /// Starts MongoDB and the simulator.
+    /// Starts the simulator.
     pub(super) fn start(node: &Node, args: &Args) -> Result<Self, String> {
-        mongodb(node)?;
         let (guilds, shards) = (args.guilds.to_string(), args.shards.to_string());
-        let listen = format!("{NODE_IP}:{DISCORD}");
+        let listen = format!("{}:{DISCORD}", node.address);
         let told = [
             "sim",
             "--guilds",
@@ -61,15 +53,16 @@ impl World {
         let mut ready = Value::Null;
         until("the simulator", || {
             let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
-            ready = serde_json::from_str(text.lines().next().unwrap_or_default()).map_err(|_| text.clone())?;
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            ready = lines.find(|line| line["control"].is_string()).ok_or(text.clone())?;
             Ok(())
         })?;
         Ok(Self { ready })
     }
 
-    /// The address of MongoDB.
-    pub(super) fn store() -> String {
-        format!("mongodb://{NODE_IP}:{MONGOD}/segue?replicaSet=rs0")
+    /// The Lavalink nodes: name, address, password.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Value> {
+        self.ready["lavalink"].as_array().into_iter().flatten()
     }
 
     /// Every guild.
@@ -100,7 +93,10 @@ impl World {
         let joined = json!({ "user": guild.person, "channel": guild.voice });
         self.post(&format!("/guilds/{}/voice", guild.id), &joined)?;
         let query = format!("sim:Song-{}?length=7200", guild.id);
-        self.command(guild, "play", &json!({ "query": query }))?;
+        // The leader registers commands a moment after it is ready.
+        until("the command play", || {
+            self.command(guild, "play", &json!({ "query": query }))
+        })?;
         until(&format!("music in {}", guild.id), || self.hears(guild))
     }
 
@@ -117,7 +113,7 @@ impl World {
     /// A slash command; does not wait for its answer.
     pub(super) fn command(&self, guild: &Guild, name: &str, options: &Value) -> Result<(), String> {
         let body = json!({ "user": guild.person, "channel": guild.text, "name": name, "options": options });
-        self.post(&format!("/guilds/{}/commands", guild.id), &body).map(drop)
+        self.post(&format!("/guilds/{}/commands", guild.id), &body)
     }
 
     /// How many shards are connected and ready.
@@ -188,114 +184,13 @@ impl World {
             .map_err(|error| format!("{url}: {error}"))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
+    fn post(&self, path: &str, body: &Value) -> Result<(), String> {
         let url = self.control(path);
-        let answer = ureq::post(&url)
-            .send_json(body)
-            .map_err(|error| format!("{url}: {error}"))?;
-        answer
-            .into_body()
-            .read_json()
-            .map_err(|error| format!("{url}: {error}"))
+        let answer = ureq::post(&url).send_json(body);
+        answer.map(drop).map_err(|error| format!("{url}: {error}"))
     }
 
     fn control(&self, path: &str) -> String {
         format!("{}{path}", self.ready["control"].as_str().unwrap_or_default())
-    }
-}
-
-/// MongoDB as a replica set of one, which the bot's writes need.
-fn mongodb(node: &Node) -> Result<(), String> {
-    let data = node.folder.join("mongodb");
-    std::fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
-    let (data, port) = (data.display().to_string(), MONGOD.to_string());
-    let told = [
-        "--replSet",
-        "rs0",
-        "--bind_ip",
-        NODE_IP,
-        "--port",
-        &port,
-        "--dbpath",
-        &data,
-    ];
-    node.start("mongod", &[&told[..], &["--wiredTigerCacheSizeGB", "0.25"]].concat())?;
-    let member = bson::doc! { "_id": 0, "host": format!("{NODE_IP}:{MONGOD}") };
-    let initiate = bson::doc! { "replSetInitiate": { "_id": "rs0", "members": [member] }, "$db": "admin" };
-    until("the replica set", || tell(&initiate))
-}
-
-/// One command to MongoDB: a message of its protocol with one document in it.
-fn tell(command: &bson::Document) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("MongoDB: {error}");
-    let document = command.to_vec().map_err(|error| format!("MongoDB: {error}"))?;
-    let length = i32::try_from(21 + document.len()).map_err(|error| format!("MongoDB: {error}"))?;
-    // Length, request, answer to, operation (a message), flags, and the kind of what follows.
-    let head: Vec<u8> = [length, 1, 0, 2_013, 0]
-        .iter()
-        .flat_map(|number| number.to_le_bytes())
-        .chain([0])
-        .collect();
-    let mut stream = TcpStream::connect((NODE_IP, MONGOD)).map_err(failed)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(failed)?;
-    stream.write_all(&[head, document].concat()).map_err(failed)?;
-    let mut head = [0; 21];
-    stream.read_exact(&mut head).map_err(failed)?;
-    let answer = bson::Document::from_reader(&mut stream).map_err(|error| format!("MongoDB: {error}"))?;
-    let already = answer
-        .get_str("codeName")
-        .is_ok_and(|code| code == "AlreadyInitialized");
-    let done = already || answer.get_f64("ok").is_ok_and(|ok| ok > 0.0);
-    if done {
-        Ok(())
-    } else {
-        Err(format!("MongoDB: {answer}"))
-    }
-}
-
-/// Numbers of a set of durations, for people: how many, the middle one, the longest.
-pub(super) fn told(mut milliseconds: Vec<u64>) -> String {
-    milliseconds.sort_unstable();
-    let middle = milliseconds.get(milliseconds.len() / 2).copied().unwrap_or_default();
-    let longest = milliseconds.last().copied().unwrap_or_default();
-    format!(
-        "{} recoveries, half within {middle} ms, all within {longest} ms",
-        milliseconds.len()
-    )
-}
-
-/// What the pods' logs say of recoveries: outcomes with what set them off, and how long each took.
-pub(super) fn recoveries(log: &str) -> BTreeMap<String, Vec<u64>> {
-    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for line in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if line["message"] == "recovered" {
-            let text = |key: &str| line[key].as_str().unwrap_or("?").to_owned();
-            let proof = line["proof"]
-                .as_str()
-                .map(|proof| format!(", known by {proof}"))
-                .unwrap_or_default();
-            let took = line["took_ms"].as_u64().unwrap_or_default();
-            found
-                .entry(format!("{} after {}{proof}", text("outcome"), text("trigger")))
-                .or_default()
-                .push(took);
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recoveries_are_read_from_the_log() {
-        let log = "{\"message\":\"recovered\",\"outcome\":\"carried_on\",\"trigger\":\"crash\",\"took_ms\":90}\nnoise\n{\"message\":\"recovered\",\"outcome\":\"carried_on\",\"trigger\":\"crash\",\"took_ms\":30}\n{\"message\":\"other\"}\n";
-        let found = recoveries(log);
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["carried_on after crash"]);
-        assert_eq!(
-            told(found["carried_on after crash"].clone()),
-            "2 recoveries, half within 90 ms, all within 90 ms"
-        );
     }
 }

@@ -2,34 +2,82 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::files::{API, CONTAINERD, NODE_IP, SERVICES};
 use super::kubectl::Kubectl;
-use super::{MOUNTED_ON, certificates, files};
+use super::lent::MOUNTED_ON;
+use super::{certificates, files, groups};
 use crate::image;
 use crate::progress::Progress;
 
 /// How long any part may take to come up; a build beside it doubles that.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A node that is ready.
+/// Where everything happens: a node of ours that is ready, or this machine beside somebody's cluster.
 pub(super) struct Node {
     pub(super) folder: PathBuf,
     pub(super) kubectl: Kubectl,
+    /// Where pods reach what runs beside them.
+    pub(super) address: String,
+    /// Whether its processes are ours to stop and kill.
+    pub(super) own: bool,
+    running: Mutex<Vec<Child>>,
+}
+
+/// What was started ends with it, in the order in which it was started.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for child in running {
+            drop(child.kill().and_then(|()| child.wait()));
+        }
+    }
 }
 
 impl Node {
+    fn new(folder: &Path, kubectl: Kubectl, address: &str, own: bool) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            kubectl,
+            address: address.to_owned(),
+            own,
+            running: Mutex::default(),
+        }
+    }
+
+    /// This machine, reached by the pods of somebody's cluster at this address.
+    pub(super) fn there(folder: &Path, kubectl: Kubectl, address: &str) -> Self {
+        Self::new(folder, kubectl, address, false)
+    }
+
     /// A program that runs beside the kubelet until the cluster ends. Its output goes into a log of its name.
-    pub(super) fn start(&self, name: &str, arguments: &[&str]) -> Result<u32, String> {
-        start(&self.folder, name, &self.folder.join("bin").join(name), arguments)
+    pub(super) fn start(&self, name: &str, arguments: &[&str]) -> Result<(), String> {
+        self.start_program(name, &self.folder.join("bin").join(name), arguments)
+    }
+
+    fn start_program(&self, name: &str, program: &Path, arguments: &[&str]) -> Result<(), String> {
+        let log = File::create(self.folder.join("log").join(name)).map_err(|error| format!("{name}: {error}"))?;
+        let both = log.try_clone().map_err(|error| format!("{name}: {error}"))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(both)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.push(child);
+        Ok(())
     }
 }
 
 /// Brings everything up.
 pub(super) fn up(folder: &Path, progress: Progress) -> Result<Node, String> {
-    let group = group(folder);
+    let group = groups::name(folder);
     for inner in [
         "pki",
         "log",
@@ -46,33 +94,16 @@ pub(super) fn up(folder: &Path, progress: Progress) -> Result<Node, String> {
     certificates::write(&folder.join("pki"))?;
     files::write(folder, &group)?;
     mount(folder)?;
-    make_groups(&group)?;
+    groups::make(&group)?;
     connect()?;
-    let kubectl = Kubectl::new(folder);
-    let node = Node {
-        folder: folder.to_owned(),
-        kubectl,
-    };
+    let kubectl = Kubectl::new(folder, Some(folder.join("cfg/admin.conf")));
+    let node = Node::new(folder, kubectl, NODE_IP, true);
     control_plane(&node)?;
     machine(&node)?;
     node.kubectl
         .ok(&["wait", "--for=condition=Ready", "node/node", "--timeout=120s"])?;
     progress.say("the node is ready");
     Ok(node)
-}
-
-fn start(folder: &Path, name: &str, program: &Path, arguments: &[&str]) -> Result<u32, String> {
-    let log = File::create(folder.join("log").join(name)).map_err(|error| format!("{name}: {error}"))?;
-    let both = log.try_clone().map_err(|error| format!("{name}: {error}"))?;
-    let child = Command::new(program)
-        .args(arguments)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(both)
-        .spawn()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
-    Ok(child.id())
 }
 
 /// Runs one command to its end.
@@ -148,6 +179,7 @@ fn control_plane(node: &Node) -> Result<(), String> {
         "--use-service-account-credentials".to_owned(),
         format!("--service-account-private-key-file={}", at("pki/accounts.key")),
         format!("--root-ca-file={}", at("pki/ca.crt")),
+        format!("--flex-volume-plugin-dir={}", at("plugins")),
     ]);
     node.start(
         "kube-controller-manager",
@@ -197,8 +229,7 @@ fn api_server(at: &impl Fn(&str) -> String, etcd: &str) -> Vec<String> {
 /// The part that runs pods.
 fn machine(node: &Node) -> Result<(), String> {
     let at = |path: &str| node.folder.join(path).display().to_string();
-    start(
-        &node.folder,
+    node.start_program(
         "containerd",
         Path::new("/usr/bin/containerd"),
         &["-c", &at("cfg/containerd.toml")],
@@ -240,55 +271,4 @@ pub(super) fn until(what: &str, mut ask: impl FnMut() -> Result<(), String>) -> 
             Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }
     }
-}
-
-/// The name of the cluster's control group: that of its folder.
-fn group(folder: &Path) -> String {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    format!("segue-{name}")
-}
-
-/// The hierarchies of control groups on this machine.
-fn hierarchies() -> Vec<PathBuf> {
-    let all = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-    all.map(|entry| entry.path())
-        .filter(|path| path.join("cgroup.procs").is_file())
-        .collect()
-}
-
-/// The kubelet wants its group in every hierarchy, and a group without processors and memory takes no process.
-fn make_groups(group: &str) -> Result<(), String> {
-    for hierarchy in hierarchies() {
-        let own = hierarchy.join(group);
-        std::fs::create_dir_all(&own).map_err(|error| format!("{}: {error}", own.display()))?;
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            let inherited = std::fs::read(hierarchy.join(file)).unwrap_or_default();
-            if own.join(file).is_file() && !inherited.is_empty() {
-                std::fs::write(own.join(file), inherited).map_err(|error| format!("{file}: {error}"))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Removes the cluster's groups from outside, innermost first; what is still there.
-pub(super) fn remove_groups(folder: &Path) -> Vec<String> {
-    let group = group(folder);
-    let mut left = Vec::new();
-    for own in hierarchies().into_iter().map(|hierarchy| hierarchy.join(&group)) {
-        let gone = own.is_dir().then(|| until("an empty group", || remove(&own)));
-        if let Some(Err(error)) = gone {
-            left.push(error);
-        }
-    }
-    left
-}
-
-fn remove(group: &Path) -> Result<(), String> {
-    for entry in std::fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove(&entry.path())?;
-        }
-    }
-    std::fs::remove_dir(group).map_err(|error| format!("{}: {error}", group.display()))
 }

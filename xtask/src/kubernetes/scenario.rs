@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::Args;
 use super::acts::{ACTS, Act};
-use super::kubectl::{Kubectl, NAMESPACE, RELEASE};
-use super::music::{Guild, World, recoveries, told};
+use super::kubectl::Kubectl;
+use super::music::{Guild, World};
 use super::node::{Node, until};
-use super::{Args, IMAGE};
+use super::release::Release;
+use super::store::{Store, told};
 use crate::progress::Progress;
 
 /// How often a command is issued while an act is on.
@@ -20,6 +22,7 @@ const EVERY: Duration = Duration::from_millis(150);
 pub(super) struct Stage<'a> {
     pub(super) kubectl: &'a Kubectl,
     pub(super) world: &'a World,
+    pub(super) store: &'a Store,
     pub(super) replicas: u32,
     shards: usize,
 }
@@ -28,11 +31,12 @@ impl Stage<'_> {
     /// The right number of pods is ready, and every shard is connected.
     pub(super) fn calm(&self, replicas: u32) -> Result<(), String> {
         until(&format!("{replicas} ready pods"), || {
-            let ready = ready(&self.kubectl.pods()?);
-            if ready == replicas as usize {
+            let pods = self.kubectl.pods()?;
+            let ready = ready(&pods);
+            if ready == replicas as usize && pods.len() == ready {
                 Ok(())
             } else {
-                Err(format!("{ready} are ready"))
+                Err(format!("{ready} of {} are ready", pods.len()))
             }
         })?;
         until("every shard", || {
@@ -49,53 +53,81 @@ impl Stage<'_> {
 /// How many pods are ready and stay.
 fn ready(pods: &[Value]) -> usize {
     let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
-    let conditions = |pod: &Value| pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let is_ready = |pod: &&Value| {
-        conditions(pod)
-            .iter()
-            .any(|is| is["type"] == "Ready" && is["status"] == "True")
+        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+        let mut ready = conditions.filter(|is| is["type"] == "Ready" && is["status"] == "True");
+        ready.next().is_some()
     };
     pods.iter().filter(stays).filter(is_ready).count()
 }
 
-/// All of it.
-pub(super) fn play(node: &Node, args: &Args, progress: Progress) -> Result<(), String> {
-    let kubectl = &node.kubectl;
+/// All of it. What the pods said last is kept with the logs when it goes wrong.
+pub(super) fn play(node: &Node, image: &str, args: &Args, progress: Progress) -> Result<(), String> {
+    let store = Store::start(node)?;
     let world = World::start(node, args)?;
-    install(kubectl, &world, args)?;
-    progress.say(&format!("{} replicas are installed and ready", args.replicas));
+    let release = Release {
+        kubectl: &node.kubectl,
+        folder: &node.folder,
+        values: Release::values(&world, image, args.replicas, args.shards),
+    };
+    release.place(&world, &store)?;
     let stage = Stage {
-        kubectl,
+        kubectl: &node.kubectl,
         world: &world,
+        store: &store,
         replicas: args.replicas,
         shards: args.shards as usize,
     };
+    let played = perform_all(&stage, &release, node.own, args, progress);
+    if played.is_err() {
+        release.keep_what_pods_say();
+    }
+    if !node.own {
+        release.leave_no_namespace()?;
+    }
+    played
+}
+
+fn perform_all(
+    stage: &Stage<'_>,
+    release: &Release<'_>,
+    own: bool,
+    args: &Args,
+    progress: Progress,
+) -> Result<(), String> {
+    release.install()?;
     stage.calm(args.replicas)?;
-    let doctor = kubectl.helm(&["test", RELEASE, "--logs", "--timeout", "90s"]);
-    doctor.map_err(|words| format!("the doctor in a pod: {words}"))?;
-    let guilds = world.guilds()?;
+    progress.say(&format!("{} replicas are installed and ready", args.replicas));
+    release.test()?;
+    release.test_without_rights()?;
+    progress.say("the doctor in a pod finds nothing wrong, and without rights what it lacks");
+    let guilds = stage.world.guilds()?;
     for guild in &guilds {
-        world.play(guild)?;
+        stage.world.play(guild)?;
     }
     progress.say(&format!("music plays in {} guilds", guilds.len()));
-    let mut failed = Vec::new();
+    let mut noticed = Vec::new();
     let chosen = |act: &&Act| args.only.as_ref().is_none_or(|part| act.name.contains(part));
-    for act in ACTS.iter().filter(chosen).filter(|act| act.replicas <= args.replicas) {
-        let wrong = perform(&stage, act, &guilds, progress)?;
-        failed.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", act.name)));
+    for act in ACTS.iter().filter(chosen) {
+        if act.replicas > args.replicas || (act.within && !own) {
+            progress.say(&format!("skipped: {}", act.name));
+            continue;
+        }
+        let wrong = perform(stage, act, &guilds, progress)?;
+        noticed.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", act.name)));
     }
-    leave_and_return(&stage, args, &guilds, progress)?;
-    if failed.is_empty() {
+    leave_and_return(stage, release, &guilds, progress)?;
+    if noticed.is_empty() {
         Ok(())
     } else {
-        Err(format!("people noticed:\n  {}", failed.join("\n  ")))
+        Err(format!("people noticed:\n  {}", noticed.join("\n  ")))
     }
 }
 
 /// One act, with people who use the bot meanwhile. What they noticed.
 fn perform(stage: &Stage<'_>, act: &Act, guilds: &[Guild], progress: Progress) -> Result<Vec<String>, String> {
-    let before = stage.world.moment()?;
-    let since = Progress::start();
+    let (before, since) = (stage.world.moment()?, stage.store.now()?);
+    let clock = Progress::start();
     let over = AtomicBool::new(false);
     let done = std::thread::scope(|scope| {
         let people = scope.spawn(|| use_the_bot(stage.world, guilds, &over));
@@ -104,155 +136,70 @@ fn perform(stage: &Stage<'_>, act: &Act, guilds: &[Guild], progress: Progress) -
         let used = people.join().unwrap_or_else(|_| Err("people stopped".to_owned()));
         done.and(used)
     });
-    done.map_err(|error| format!("{}: {error}", act.name))?;
+    let issued = done.map_err(|error| format!("{}: {error}", act.name))?;
     stage.world.settled()?;
     let wrong = stage.world.noticed_since(&before, guilds)?;
-    let verdict = if wrong.is_empty() {
-        "nobody noticed".to_owned()
-    } else {
-        format!("{} things were noticed", wrong.len())
+    let verdict = match wrong.len() {
+        0 => "nobody noticed".to_owned(),
+        many => format!("{many} things were noticed"),
     };
-    progress.say(&format!(
-        "{}: {verdict}, after {:.0} s",
-        act.name,
-        since.elapsed().as_secs_f64()
-    ));
-    for (what, took) in recoveries(&logs(stage.kubectl, since)) {
-        progress.say(&format!("    {what}: {}", told(took)));
+    let took = clock.elapsed().as_secs_f64();
+    progress.say(&format!("{}: {verdict}; {issued} commands in {took:.0} s", act.name));
+    for wrong in &wrong {
+        progress.say(&format!("    {wrong}"));
+    }
+    for death in stage.store.deaths(since)? {
+        let after = (death.at.timestamp_millis() - since.timestamp_millis()).max(0);
+        progress.say(&format!(
+            "    {} was declared dead after {after} ms: {}",
+            death.name, death.why
+        ));
+    }
+    for line in told(&stage.store.recoveries(since)?) {
+        progress.say(&format!("    {line}"));
     }
     Ok(wrong)
 }
 
-fn logs(kubectl: &Kubectl, since: Progress) -> String {
-    let since = format!("--since={}s", since.elapsed().as_secs() + 1);
-    let told = [
-        "logs",
-        "-l",
-        "app.kubernetes.io/component=bot",
-        "--tail=-1",
-        "--max-log-requests=20",
-        &since,
-    ];
-    kubectl.here(&told).unwrap_or_default()
-}
-
-fn use_the_bot(world: &World, guilds: &[Guild], over: &AtomicBool) -> Result<(), String> {
-    let levels = (50..100).cycle();
-    for (guild, level) in guilds.iter().cycle().zip(levels) {
+/// Commands that change what is stored and nothing that is heard, so that no silence is explained by them. How many.
+fn use_the_bot(world: &World, guilds: &[Guild], over: &AtomicBool) -> Result<usize, String> {
+    let modes = ["queue", "off"]
+        .into_iter()
+        .flat_map(|mode| std::iter::repeat_n(mode, guilds.len()));
+    for (issued, (guild, mode)) in guilds.iter().cycle().zip(modes.cycle()).enumerate() {
         if over.load(Ordering::Relaxed) {
-            return Ok(());
+            return Ok(issued);
         }
-        world.command(guild, "volume", &json!({ "level": level }))?;
+        world.command(guild, "loop", &json!({ "mode": mode }))?;
         std::thread::sleep(EVERY);
     }
-    Ok(())
-}
-
-/// What the release is installed with, as Helm reads it.
-fn values(world: &World, args: &Args) -> Value {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let node = |node: &Value| json!({ "name": node["name"], "url": node["url"], "existingSecret": "lavalink", "secretKey": node["name"] });
-    let nodes: Vec<Value> = world.ready["lavalink"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(node)
-        .collect();
-    let (repository, tag) = IMAGE.rsplit_once(':').unwrap_or((IMAGE, ""));
-    json!({
-        "replicaCount": args.replicas,
-        "image": { "repository": repository, "tag": tag, "pullPolicy": "Never" },
-        "discord": { "existingSecret": "discord" },
-        "mongodb": { "existingSecret": "mongodb" },
-        "lavalink": { "external": nodes },
-        "config": {
-            "shards": args.shards,
-            "discord_api_url": text(&world.ready["discord_api"]),
-            "discord_gateway_url": text(&world.ready["discord_gateway"]),
-        },
-        // One machine: the spread has nothing to spread over, and nobody waits for a canary.
-        "minReadySeconds": 0,
-    })
-}
-
-fn install(kubectl: &Kubectl, world: &World, args: &Args) -> Result<(), String> {
-    kubectl.ok(&["create", "namespace", NAMESPACE])?;
-    kubectl.ok(&[
-        "label",
-        "namespace",
-        NAMESPACE,
-        "pod-security.kubernetes.io/enforce=restricted",
-    ])?;
-    let literal = |key: &str, value: &str| format!("--from-literal={key}={value}");
-    let secret = |name: &str, literals: Vec<String>| {
-        let told = ["create", "secret", "generic", name].map(str::to_owned);
-        let all: Vec<String> = told.into_iter().chain(literals).collect();
-        kubectl
-            .here(&all.iter().map(String::as_str).collect::<Vec<_>>())
-            .map(drop)
-    };
-    secret(
-        "discord",
-        vec![literal("token", world.ready["token"].as_str().unwrap_or_default())],
-    )?;
-    secret("mongodb", vec![literal("uri", &World::store())])?;
-    let nodes = world.ready["lavalink"].as_array().into_iter().flatten();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    secret(
-        "lavalink",
-        nodes
-            .map(|node| literal(&text(&node["name"]), &text(&node["password"])))
-            .collect(),
-    )?;
-    helm_install(kubectl, world, args)
-}
-
-fn helm_install(kubectl: &Kubectl, world: &World, args: &Args) -> Result<(), String> {
-    let file = std::env::temp_dir().join(format!("segue-values-{}.json", std::process::id()));
-    // JSON is YAML.
-    std::fs::write(&file, values(world, args).to_string()).map_err(|error| format!("values: {error}"))?;
-    let path = file.display().to_string();
-    let told = [
-        "install",
-        RELEASE,
-        "charts/segue",
-        "--values",
-        &path,
-        "--wait",
-        "--timeout",
-        "3m",
-    ];
-    let installed = kubectl.helm(&told);
-    std::fs::remove_file(&file).map_err(|error| format!("values: {error}"))?;
-    installed.map(drop)
+    Err("there is no guild".to_owned())
 }
 
 /// Uninstalling leaves nothing of the release; installing again on the same MongoDB brings every guild back.
-fn leave_and_return(stage: &Stage<'_>, args: &Args, guilds: &[Guild], progress: Progress) -> Result<(), String> {
-    stage.kubectl.helm(&["uninstall", RELEASE, "--wait"])?;
-    until("the end of every pod", || match stage.kubectl.pods()?.len() {
-        0 => Ok(()),
-        left => Err(format!("{left} are left")),
-    })?;
-    let kinds = "all,configmaps,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies,leases,endpointslices,persistentvolumeclaims";
-    until("an empty namespace", || {
-        let left = stage.kubectl.here(&["get", kinds, "-o", "name"])?;
-        let mine = left
-            .lines()
-            .filter(|name| !["configmap/kube-root-ca.crt", "serviceaccount/default"].contains(name));
-        let mine: Vec<&str> = mine.collect();
-        if mine.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("helm uninstall left {}", mine.join(", ")))
-        }
-    })?;
-    progress.say("helm uninstall left nothing");
-    helm_install(stage.kubectl, stage.world, args)?;
-    stage.calm(args.replicas)?;
+fn leave_and_return(
+    stage: &Stage<'_>,
+    release: &Release<'_>,
+    guilds: &[Guild],
+    progress: Progress,
+) -> Result<(), String> {
+    let clock = Progress::start();
+    release.uninstall()?;
+    let took = clock.elapsed().as_secs_f64();
+    progress.say(&format!("helm uninstall left nothing, after {took:.0} s"));
+    let (before, since) = (stage.world.moment()?, stage.store.now()?);
+    release.install()?;
+    stage.calm(stage.replicas)?;
     for guild in guilds {
         until(&format!("music in {} again", guild.id), || stage.world.hears(guild))?;
     }
+    let wrong = stage.world.noticed_since(&before, guilds)?;
     progress.say(&format!("installed again: music plays in {} guilds", guilds.len()));
+    for line in told(&stage.store.recoveries(since)?) {
+        progress.say(&format!("    {line}"));
+    }
+    for wrong in wrong {
+        progress.say(&format!("    {wrong}"));
+    }
     Ok(())
 }
