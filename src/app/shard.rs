@@ -231,7 +231,7 @@ impl Driving {
         guilds
             .around()
             .gateway
-            .only_heard(move |guild| heard.upgrade().is_some_and(|guilds| guilds.has(guild)));
+            .only_heard(move |guild| heard.upgrade().is_some_and(|guilds| guilds.hears(guild)));
         // Only now, so that no event finds its guild missing.
         let mut gateway = JoinSet::new();
         gateway.spawn(shard_task);

@@ -259,9 +259,10 @@ impl Guilds {
         self.lock().handles.get(&guild).cloned()
     }
 
-    /// Whether the guild has an actor.
-    pub fn has(&self, guild: GuildId) -> bool {
-        self.lock().handles.contains_key(&guild)
+    /// Whether the guild has an actor, or gets one soon.
+    pub fn hears(&self, guild: GuildId) -> bool {
+        let actors = self.lock();
+        actors.handles.contains_key(&guild) || actors.held.contains_key(&guild)
     }
 
     /// The actor of a guild; takes the guild from the store first where it has none. `None`: another member
