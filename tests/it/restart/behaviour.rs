@@ -215,10 +215,11 @@ async fn stored_anchor(scene: &Scene) -> segue::model::position::Anchor {
     let address = scene.setup.address().to_owned().into();
     let store = segue::store::open(&address).await.unwrap();
     let stored = store.guild(scene.guild.parse().unwrap()).await.unwrap().unwrap();
-    match stored.snapshot.head.deck {
-        segue::model::record::DeckRecord::Playing { anchor, .. } => anchor,
-        other => panic!("it does not play: {other:?}"),
-    }
+    let deck = stored.snapshot.head.deck;
+    let segue::model::record::DeckRecord::Playing { anchor, .. } = deck else {
+        panic!("it does not play: {deck:?}")
+    };
+    anchor
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,7 +64,7 @@ async fn watch(team: &Team, set: &ReplicaSet, players: usize) -> Seen {
     Seen {
         players: players as f64,
         operations: (operations(set).await - operations_before) as f64 / seconds,
-        cores: (cpu() - cpu_before).as_secs_f64() / seconds,
+        cores: cpu().saturating_sub(cpu_before).as_secs_f64() / seconds,
         megabytes: memory / 1_024.0,
     }
 }
