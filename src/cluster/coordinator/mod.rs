@@ -210,6 +210,8 @@ impl Coordinator {
             Event::Lease(seen) => self.lease(seen, now, effects),
             Event::Sign { member, sign, wall_ms } => self.sign(member, sign, wall_ms, now, effects),
             Event::Container(end) => {
+                // Its member's row may say only since the last look which container it runs in.
+                self.look.want();
                 self.evidence.container(end);
                 self.prove(now, effects);
             }
