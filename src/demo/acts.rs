@@ -161,10 +161,11 @@ impl Stagehand {
             Act::KillNode { node } => self.kill_node(node).await,
             Act::RestartNode { node } => self.restart_node(node).await,
             Act::ExpireSession { shard } => {
+                let began = Instant::now();
                 self.control
                     .fault(&json!({"kind": "expire_session", "shard": shard}))
                     .await?;
-                self.tell(Event::SessionExpired { shard }).await
+                self.tell_since(began, Event::SessionExpired { shard }).await
             }
             Act::Voice { guild, user, channel } => {
                 self.control.voice(&guild, &user, channel.as_deref()).await?;
@@ -223,6 +224,7 @@ impl Stagehand {
     }
 
     async fn kill_node(&self, node: String) -> anyhow::Result<Value> {
+        let began = Instant::now();
         let fault = self.control.fault(&json!({"kind": "kill_node", "node": node})).await?;
         if let Some(fault) = fault {
             self.dead
@@ -230,7 +232,7 @@ impl Stagehand {
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(node.clone(), fault);
         }
-        self.tell(Event::NodeKilled { node }).await
+        self.tell_since(began, Event::NodeKilled { node }).await
     }
 
     async fn restart_node(&self, node: String) -> anyhow::Result<Value> {
@@ -247,10 +249,12 @@ impl Stagehand {
     }
 
     async fn tell(&self, event: Event) -> anyhow::Result<Value> {
-        self.events
-            .send((event, Instant::now()))
-            .await
-            .context("the demo is ending")?;
+        self.tell_since(Instant::now(), event).await
+    }
+
+    /// For what happens while it is still asked for: a gap that begins before the answer is there belongs to it.
+    async fn tell_since(&self, began: Instant, event: Event) -> anyhow::Result<Value> {
+        self.events.send((event, began)).await.context("the demo is ending")?;
         Ok(json!({}))
     }
 }

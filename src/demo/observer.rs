@@ -193,9 +193,11 @@ impl Observer {
 
     fn happened(&mut self, event: Event, at: Instant) {
         let only = self.actors.len() == 1;
-        let reckoned = self
-            .read
-            .map(|(now_ms, read)| now_ms + millis(at.saturating_duration_since(read)));
+        // It may be older than the last look at the clock: what it broke was still whole then.
+        let reckoned = self.read.map(|(now_ms, read)| {
+            let (after, before) = (at.saturating_duration_since(read), read.saturating_duration_since(at));
+            (now_ms + millis(after)).saturating_sub(millis(before))
+        });
         let happening = self.gallery.paint(|picture| {
             let at_ms = reckoned.unwrap_or(picture.now_ms);
             picture.sections.marks.push(Mark {
