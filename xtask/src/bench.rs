@@ -4,10 +4,10 @@
 //! this program must not, or `cargo xtask test` would begin with a build of everything.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use crate::progress::Progress;
-use crate::{mongod, root};
+use crate::{cargo, mongod};
 
 /// `cargo xtask bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 /// Measures. Fails when an aim was missed or a line broke off.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = cargo();
     command
         .args(["bench", "--quiet", "--bench", "aims", "--"])
         .args(&args.names);
@@ -42,7 +42,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
         progress.say("building in release; a first build takes about ten minutes on two cores");
     }
     let status = command
-        .current_dir(root())
         .status()
         .map_err(|error| format!("cargo bench does not start: {error}"))?;
     Ok(if status.success() {
