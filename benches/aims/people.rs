@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use segue::model::record::DeckRecord;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Place;
-use crate::harness::{Setup, World, plain, within};
+use crate::harness::{Setup, World, plain, titles, within};
 
 /// From one command in a guild to the next.
 const EVERY: Duration = Duration::from_millis(50);
@@ -139,16 +138,7 @@ async fn kept(world: &World, setup: &Setup, wishes: &[Wish]) -> (usize, usize) {
     let (mut confirmed_in_all, mut broken) = (0, 0);
     for (guild, wishes) in of_guild {
         let row = store.guild(guild.parse().unwrap()).await.unwrap().unwrap();
-        let mut titles: Vec<String> = row
-            .snapshot
-            .lists
-            .queue
-            .iter()
-            .map(|item| item.track.title.clone())
-            .collect();
-        if let DeckRecord::Playing { item, .. } | DeckRecord::Paused { item, .. } = row.snapshot.head.deck {
-            titles.push(item.track.title);
-        }
+        let titles = titles(row);
         for (title, confirmed) in wishes {
             confirmed_in_all += usize::from(confirmed);
             let stored = titles.iter().filter(|stored| *stored == title).count();

@@ -77,12 +77,15 @@ impl Guilds {
 
     /// What waited for a guild goes to its actor, if it got one.
     pub fn let_in(&self, guild: GuildId) {
-        let waiting = self.lock().held.remove(&guild).unwrap_or_default();
-        if let Some(handle) = self.get(guild) {
+        let mut actors = self.lock();
+        let waiting = actors.held.remove(&guild).unwrap_or_default();
+        if let Some(handle) = actors.handles.get(&guild) {
+            // Under the lock: what comes now must not overtake what waited.
             for (signal, seen) in waiting {
                 handle.put(Mail::Signal(signal, Some(seen)));
             }
         }
+        drop(actors);
         self.let_in.notify_waiters();
     }
 

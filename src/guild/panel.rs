@@ -35,6 +35,15 @@ enum Outcome {
     Failed,
 }
 
+/// Why the message is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// Something changed.
+    Changed,
+    /// Time went by.
+    Moved,
+}
+
 /// What is known of the message.
 #[derive(Default)]
 pub(super) struct Panel {
@@ -63,6 +72,18 @@ impl Panel {
         }
     }
 
+    /// Whether it is to be looked at now. If so it is not again before its time, whatever comes of it: a guild that wants no
+    /// message, or must not act, would otherwise look without a pause.
+    fn take_due(&mut self, playing: bool, now: Instant) -> Option<Due> {
+        self.deadline(playing, now).filter(|at| *at <= now)?;
+        self.refresh_at = Some(now + REFRESH);
+        Some(if std::mem::take(&mut self.dirty) {
+            Due::Changed
+        } else {
+            Due::Moved
+        })
+    }
+
     /// The player changed in a way that people see.
     pub(super) const fn changed(&mut self) {
         self.dirty = true;
@@ -85,18 +106,9 @@ impl Actor {
     /// Starts an edit (or writes the message) if one is due.
     pub(super) fn show(&mut self) {
         let now = Instant::now();
-        if self
-            .panel
-            .deadline(self.player.is_playing(), now)
-            .is_none_or(|at| at > now)
-        {
+        let Some(due) = self.panel.take_due(self.player.is_playing(), now) else {
             return;
-        }
-        if !self.panel.dirty && !self.around.discord.may_spare() {
-            self.panel.refresh_at = Some(now + LATER);
-            return;
-        }
-        self.panel.dirty = false;
+        };
         let view = self.player.view(wall_ms());
         let wanted = view.settings.announce != Some(false);
         let Some(channel) = view.text_channel.filter(|_| wanted) else {
@@ -109,7 +121,10 @@ impl Actor {
         let message = ui::now_playing(&view, super::locale_of(&view.settings));
         let hash = hash_of(&message);
         if known.is_some() && self.panel.last == Some(hash) {
-            self.panel.refresh_at = Some(now + REFRESH);
+            return;
+        }
+        if due == Due::Moved && !self.around.discord.may_spare() {
+            self.panel.refresh_at = Some(now + LATER);
             return;
         }
         self.panel.busy = true;
@@ -163,5 +178,33 @@ impl Actor {
                 self.panel.not_before = Some(now + BACKOFF);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_looked_at_is_not_looked_at_again_before_its_time() {
+        let begun = Instant::now();
+        let mut panel = Panel::taken_over(GuildId::new(1));
+        assert_eq!(panel.take_due(true, begun), None);
+        let later = begun + 3 * REFRESH;
+        assert_eq!(panel.take_due(true, later), Some(Due::Moved));
+        assert_eq!(
+            panel.take_due(true, later),
+            None,
+            "nothing was shown, and still it waits"
+        );
+        assert_eq!(panel.deadline(true, later), Some(later + REFRESH));
+        assert_eq!(
+            panel.take_due(false, later + REFRESH),
+            None,
+            "paused: the position stands still"
+        );
+        panel.changed();
+        assert_eq!(panel.take_due(false, later), Some(Due::Changed));
+        assert_eq!(panel.take_due(true, later), None);
     }
 }

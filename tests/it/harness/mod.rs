@@ -4,11 +4,13 @@ mod bot;
 mod kube;
 pub(crate) mod lease_api;
 mod proxy;
+mod stored;
 mod wait;
 mod world;
 
 pub(crate) use bot::{Bot, Setup};
 pub(crate) use kube::KubeApi;
 pub(crate) use proxy::Proxy;
+pub(crate) use stored::titles;
 pub(crate) use wait::{eventually, within};
 pub(crate) use world::{World, plain};

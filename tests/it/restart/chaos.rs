@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use segue::model::record::DeckRecord;
 use serde_json::json;
 
-use crate::harness::{Setup, World, eventually, within};
+use crate::harness::{Setup, World, eventually, titles, within};
 
 const GUILDS: usize = 100;
 const KILLS: usize = 20;
@@ -91,16 +90,7 @@ async fn settled(setup: &Setup, promised: &BTreeMap<String, Promised>) {
     for (guild, promised) in promised {
         eventually(&format!("{guild} has what it was promised"), || async {
             let row = store.guild(guild.parse().unwrap()).await.unwrap().unwrap();
-            let mut titles: Vec<_> = row
-                .snapshot
-                .lists
-                .queue
-                .iter()
-                .map(|item| item.track.title.clone())
-                .collect();
-            if let DeckRecord::Playing { item, .. } | DeckRecord::Paused { item, .. } = row.snapshot.head.deck {
-                titles.push(item.track.title);
-            }
+            let titles = titles(row);
             let once = |title: &String| titles.iter().filter(|stored| *stored == title).count() == 1;
             let never_twice = |title: &String| titles.iter().filter(|stored| *stored == title).count() <= 1;
             let kept = promised.confirmed.iter().all(once) && promised.open.iter().all(never_twice);
