@@ -155,12 +155,12 @@ pub(super) fn track(value: &Value) -> Option<Track> {
     let stream = info["isStream"].as_bool().unwrap_or(false);
     Some(Track {
         encoded: value["encoded"].as_str().filter(|text| !text.is_empty())?.to_owned(),
-        identifier: text("identifier")?,
-        source: text("sourceName").unwrap_or_default(),
-        title: shorten(&text("title").unwrap_or_default()),
-        author: shorten(&text("author").unwrap_or_default()),
-        uri: text("uri"),
-        artwork: text("artworkUrl"),
+        identifier: text("identifier")?.into(),
+        source: text("sourceName").unwrap_or_default().into(),
+        title: shorten(&text("title").unwrap_or_default()).into(),
+        author: shorten(&text("author").unwrap_or_default()).into(),
+        uri: text("uri").map(Into::into),
+        artwork: text("artworkUrl").map(Into::into),
         length_ms: number(&info["length"]).filter(|length| !stream && *length < NO_LENGTH),
         seekable: !stream && info["isSeekable"].as_bool().unwrap_or(false),
     })

@@ -1,5 +1,6 @@
 //! What can be played, as a node described it, and one entry of a queue.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ItemId, UserId};
@@ -17,19 +18,19 @@ pub struct Track {
     /// The node's own base64 form, as first loaded (a node re-encodes it with every answer).
     pub encoded: String,
     /// With `source`, what makes two tracks the same.
-    pub identifier: String,
+    pub identifier: CompactString,
     /// The source that resolved it (`youtube`, `http`, …).
-    pub source: String,
+    pub source: CompactString,
     /// At most [`TITLE_LIMIT`] characters, otherwise unfiltered.
-    pub title: String,
+    pub title: CompactString,
     /// At most [`TITLE_LIMIT`] characters, otherwise unfiltered.
-    pub author: String,
+    pub author: CompactString,
     /// Where a person can open it; absent for uploads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
+    pub uri: Option<CompactString>,
     /// A picture, when the source has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artwork: Option<String>,
+    pub artwork: Option<CompactString>,
     /// Length in milliseconds; `None` for a stream.
     pub length_ms: Option<u64>,
     /// Whether `seek` works.

@@ -24,12 +24,12 @@ const MARKUP: &str = "**[Free](https://evil.example)** @everyone <@1> ||`x`||";
 fn track(title: &str) -> Track {
     Track {
         encoded: "QAAA".to_owned(),
-        identifier: format!("sim:{title}?length=200"),
-        source: "sim".to_owned(),
-        title: title.to_owned(),
-        author: "Ada & the Engines".to_owned(),
-        uri: Some("https://music.example/watch?v=1(2)".to_owned()),
-        artwork: Some("https://music.example/1.jpg".to_owned()),
+        identifier: format!("sim:{title}?length=200").into(),
+        source: "sim".into(),
+        title: title.into(),
+        author: "Ada & the Engines".into(),
+        uri: Some("https://music.example/watch?v=1(2)".into()),
+        artwork: Some("https://music.example/1.jpg".into()),
         length_ms: Some(200_000),
         seekable: true,
     }

@@ -26,10 +26,10 @@ pub(super) fn node(name: &str) -> NodeName {
 pub(super) fn track(title: &str) -> Track {
     Track {
         encoded: format!("encoded {title}"),
-        identifier: title.to_owned(),
-        source: "sim".to_owned(),
-        title: title.to_owned(),
-        author: "somebody".to_owned(),
+        identifier: title.into(),
+        source: "sim".into(),
+        title: title.into(),
+        author: "somebody".into(),
         uri: None,
         artwork: None,
         length_ms: Some(100_000),
@@ -160,7 +160,7 @@ impl Scene {
 
     /// What plays, or is about to.
     pub(super) fn title(&self) -> Option<String> {
-        self.player.view(self.now).now.map(|now| now.track.title)
+        self.player.view(self.now).now.map(|now| now.track.title.into())
     }
 
     pub(super) fn position(&self) -> u64 {

@@ -55,7 +55,7 @@ fn fits(message: &Message) -> Result<(), TestCaseError> {
 fn the_fullest_page_needs_no_cutting() {
     let start = "https://music.example/";
     let full = Track {
-        uri: Some(format!("{start}{}", "x".repeat(150 - start.len()))),
+        uri: Some(format!("{start}{}", "x".repeat(150 - start.len())).into()),
         length_ms: Some(u64::MAX),
         ..track(&"*".repeat(256))
     };
@@ -82,9 +82,9 @@ fn any_track() -> impl Strategy<Value = Track> {
     ];
     let title = prop_oneof!["\\PC{0,256}", "[*_`~|\\[\\]()<>@:/]{200,256}", any::<String>()];
     (title, "\\PC{0,256}", uri, any::<Option<u64>>()).prop_map(|(title, author, uri, length_ms)| Track {
-        author,
-        artwork: uri.clone(),
-        uri,
+        author: author.into(),
+        artwork: uri.clone().map(Into::into),
+        uri: uri.map(Into::into),
         length_ms,
         ..track(&title)
     })
@@ -111,7 +111,7 @@ proptest! {
             fits(&now_playing(&view, locale))?;
             fits(&queue_page(&view, page, locale))?;
             fits(&queue_page(&view, 1, locale))?;
-            let queued = Done::Queued { first: now.clone(), count: 2, playlist: Some(now.title.clone()), place: 1, left_out: 9 };
+            let queued = Done::Queued { first: now.clone(), count: 2, playlist: Some(now.title.to_string()), place: 1, left_out: 9 };
             fits(&done(&queued, locale))?;
             fits(&notice(&Notice::Restored { track: now.clone(), position_ms, paused: None }, locale))?;
             fits(&reply(&ReplyText::NothingFound { query: now.title.clone() }, locale))?;
