@@ -217,12 +217,12 @@ fn a_queue_of_500_tracks() {
 #[test]
 fn a_queue_of_strangers() {
     let mut queue = items(6);
-    queue[0].track.title = RTL.to_owned();
-    queue[1].track.title = MARKUP.to_owned();
-    queue[2].track.title = "Ü".repeat(256);
+    queue[0].track.title = RTL.into();
+    queue[1].track.title = MARKUP.into();
+    queue[2].track.title = "Ü".repeat(256).into();
     queue[3].track = stream();
-    queue[4].track.uri = Some(format!("https://music.example/{}", "x".repeat(300)));
-    queue[5].track.uri = Some("javascript:alert(1)".to_owned());
+    queue[4].track.uri = Some(format!("https://music.example/{}", "x".repeat(300)).into());
+    queue[5].track.uri = Some("javascript:alert(1)".into());
     let view = view(None, PlayState::Playing, queue);
     insta::assert_snapshot!(both(|locale| queue_page(&view, 1, locale)));
 }
@@ -426,16 +426,16 @@ fn suggestions_fit_and_lead_back_to_their_track() {
         },
         Track {
             uri: None,
-            author: String::new(),
+            author: "".into(),
             ..track(&"Ä".repeat(256))
         },
         Track {
             uri: None,
-            identifier: "dQw4".to_owned(),
+            identifier: "dQw4".into(),
             ..track("<b>Just</b> words")
         },
         Track {
-            uri: Some("http://10.0.0.1/a.mp3".to_owned()),
+            uri: Some("http://10.0.0.1/a.mp3".into()),
             ..stream()
         },
         Track {

@@ -172,7 +172,7 @@ impl Scene {
             .view(self.now)
             .queue
             .into_iter()
-            .map(|item| item.track.title)
+            .map(|item| item.track.title.into())
             .collect()
     }
 
