@@ -1,7 +1,7 @@
 //! The shards that this member drives now: what the renewal, auto-save and pages read.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ pub(crate) struct Driven(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     shards: Mutex<Shards>,
+    without_discord: AtomicBool,
     changed: Notify,
 }
 
@@ -72,6 +73,11 @@ impl Driven {
         self.lock().driven.get(&shard).and_then(|driving| driving.trace.clone())
     }
 
+    /// Whether Discord can be reached from here, which the renewal carries.
+    pub(super) fn reaches_discord(&self, reaches: bool) {
+        self.0.without_discord.store(!reaches, Ordering::Relaxed);
+    }
+
     /// Completes when another shard is ready.
     pub(super) async fn changed(&self) {
         self.0.changed.notified().await;
@@ -96,7 +102,10 @@ impl Driven {
     /// What rides on the renewal: up to where Discord's events are processed, and how much plays. A shard without a
     /// session has no sequence number.
     pub(crate) fn beat(&self) -> Beat {
-        let mut beat = Beat::default();
+        let mut beat = Beat {
+            without_discord: self.0.without_discord.load(Ordering::Relaxed),
+            ..Beat::default()
+        };
         for (shard, driving) in self.all() {
             let seq = driving.guilds.around().gateway.processed();
             if seq > 0 {

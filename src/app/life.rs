@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::identity::Identity;
 use super::shard::{self, Shard};
 use super::trail::Recoveries;
-use super::{Process, RunError, STUCK, Stop, autosave, drains, identity, recoveries, tickets};
+use super::{Process, RunError, STUCK, Stop, autosave, drains, identity, reach, recoveries, tickets};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Drained, Duty, Election, Ended, Handle, Member, Opening};
 use crate::gateway::SharedQueue;
@@ -57,6 +57,7 @@ impl Life {
         let queue = tickets::queue(&process.store, identity, &mut tasks, &tasks_stop);
         autosave::start(process, &mut tasks, &tasks_stop);
         drains::start(process, &mut tasks, &tasks_stop);
+        reach::start(process, &identity.gateway_url, &mut tasks, &tasks_stop);
         identity::register_commands(process, identity, cluster.clone(), &mut tasks, &tasks_stop);
         process
             .overview

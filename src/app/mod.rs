@@ -11,6 +11,7 @@ mod identity;
 mod life;
 mod loading;
 mod metering;
+mod reach;
 mod recoveries;
 mod shard;
 mod state;

@@ -54,6 +54,9 @@ pub const BACKSTOP: i64 = 30_000;
 pub const LOOK_SPACING: i64 = 20;
 /// Nobody joined or left for this long: no rollout is under way.
 pub const SETTLED: i64 = 30_000;
+/// A member is without Discord for so long, while another is not, before its shards are given to others: where Discord itself
+/// is gone, not all say so in the same moment.
+pub const CUT_OFF: i64 = 5_000;
 /// Shards are moved to even the load only after it was uneven for this long.
 pub const UNEVEN: i64 = 60_000;
 /// So long after a first start, shards on which nothing plays are shared out as replicas come.

@@ -71,6 +71,9 @@ pub struct MemberRow {
     /// Guilds that play per shard, as of the last renewal.
     #[serde(default)]
     pub playing: BTreeMap<u32, u32>,
+    /// It alone may have lost Discord, as of the last renewal: see [`Beat::without_discord`].
+    #[serde(default)]
+    pub without_discord: bool,
     /// Grows whenever a shard was assigned to this member or away from it.
     #[serde(default)]
     pub assign_gen: u64,
@@ -101,6 +104,7 @@ impl MemberRow {
             schema: SCHEMA,
             shard_seq: BTreeMap::new(),
             playing: BTreeMap::new(),
+            without_discord: false,
             assign_gen: 0,
             final_ms: None,
             why: None,
@@ -116,6 +120,8 @@ pub struct Beat {
     pub shard_seq: BTreeMap<u32, u64>,
     /// Guilds that play per shard.
     pub playing: BTreeMap<u32, u32>,
+    /// At least half of its shards have had no gateway connection for long.
+    pub without_discord: bool,
     /// See [`MemberRow::container_id`]; `None` leaves what is stored.
     pub container_id: Option<String>,
 }

@@ -440,7 +440,7 @@ fn suggestions_fit_and_lead_back_to_their_track() {
         },
         Track {
             uri: None,
-            identifier: String::new(),
+            identifier: "".into(),
             ..track("http://127.0.0.1/")
         },
     ];

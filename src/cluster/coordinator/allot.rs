@@ -1,6 +1,6 @@
 //! The leader's assignment: what [`assign`] says, when it may be said, and how it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::desk::{Desk, is_alive};
 use super::event::{Beginning, Effect};
@@ -15,6 +15,8 @@ use crate::store::{Assignment, MemberRow, MemberState};
 pub(super) struct Allot {
     live: BTreeSet<MemberId>,
     settled_ms: i64,
+    /// Since when each live member is without Discord.
+    cut_ms: BTreeMap<MemberId, i64>,
     uneven_ms: Option<i64>,
     /// When nobody had any shard yet, if that is how it began.
     cold_ms: Option<i64>,
@@ -27,6 +29,7 @@ impl Allot {
         Self {
             live: BTreeSet::new(),
             settled_ms: now,
+            cut_ms: BTreeMap::new(),
             uneven_ms: None,
             cold_ms: None,
             assigning: false,
@@ -35,13 +38,7 @@ impl Allot {
 
     /// What is to be written after a look. `total`: how many shards there are to be.
     pub(super) fn decide(&mut self, term: u64, total: u32, seen: &Seen, desk: &Desk, now: i64) -> Option<Effect> {
-        let live: Vec<MemberId> = seen
-            .scan
-            .members
-            .iter()
-            .filter(|row| row.state == MemberState::Live && !desk.is_fencing(&row.id))
-            .map(|row| row.id.clone())
-            .collect();
+        let live = self.able(seen, desk, now);
         self.note_who_lives(&live, now);
         if live.is_empty() || self.assigning {
             return None;
@@ -70,6 +67,22 @@ impl Allot {
     /// An assignment ended.
     pub(super) const fn ended(&mut self) {
         self.assigning = false;
+    }
+
+    /// Who may have shards: whoever lives, except those that are without Discord while others are not.
+    fn able(&mut self, seen: &Seen, desk: &Desk, now: i64) -> Vec<MemberId> {
+        let lives = |row: &&MemberRow| row.state == MemberState::Live && !desk.is_fencing(&row.id);
+        let live: Vec<&MemberRow> = seen.scan.members.iter().filter(lives).collect();
+        let before = std::mem::take(&mut self.cut_ms);
+        let cut = live.iter().filter(|row| row.without_discord);
+        self.cut_ms = cut
+            .map(|row| (row.id.clone(), before.get(&row.id).copied().unwrap_or(now)))
+            .collect();
+        // Where all are without it, Discord is what is gone.
+        let some = self.cut_ms.len() < live.len();
+        let keeps = |id: &MemberId| !some || self.cut_ms.get(id).is_none_or(|since| now - since < timing::CUT_OFF);
+        let ids = live.iter().map(|row| row.id.clone());
+        ids.filter(keeps).collect()
     }
 
     fn note_who_lives(&mut self, live: &[MemberId], now: i64) {

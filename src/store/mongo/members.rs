@@ -73,6 +73,7 @@ pub(super) async fn renew(link: &Link, id: &MemberId, beat: &Beat) -> Result<Opt
         "seq": { "$add": ["$seq", 1_i64] }, "renewed_at": "$$NOW",
         "shard_seq": value(serde_json::to_value(&beat.shard_seq))?,
         "playing": value(serde_json::to_value(&beat.playing))?,
+        "without_discord": beat.without_discord,
     };
     if let Some(container) = &beat.container_id {
         set.insert("container_id", doc! { "$literal": container });

@@ -39,6 +39,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("members", "container_id", "TEXT"),
     ("members", "assign_gen", "INTEGER NOT NULL DEFAULT 0"),
     ("members", "trace", "TEXT"),
+    ("members", "without_discord", "INTEGER NOT NULL DEFAULT 0"),
     ("shards", "want", "TEXT"),
     ("shards", "want_term", "INTEGER NOT NULL DEFAULT 0"),
     ("shards", "trace", "TEXT"),

@@ -8,7 +8,8 @@ use crate::model::ids::MemberId;
 use crate::store::row::state_of;
 use crate::store::{Beat, FINAL_KEPT_MS, Fence, MemberRow, MemberState, StoreError};
 
-const COLUMNS: &str = "row, state, seq, renewed_ms, shard_seq, why, playing, container_id, assign_gen, ended_ms, trace";
+const COLUMNS: &str = "row, state, seq, renewed_ms, shard_seq, why, playing, container_id, assign_gen, ended_ms, trace,
+    without_discord";
 
 struct Columns {
     row: String,
@@ -22,6 +23,7 @@ struct Columns {
     assign_gen: u64,
     ended_ms: Option<i64>,
     trace: Option<String>,
+    without_discord: bool,
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
@@ -37,6 +39,7 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
         assign_gen: row.get(8)?,
         ended_ms: row.get(9)?,
         trace: row.get(10)?,
+        without_discord: row.get(11)?,
     })
 }
 
@@ -56,6 +59,7 @@ fn member(columns: Columns) -> Result<MemberRow, StoreError> {
         assign_gen: columns.assign_gen,
         final_ms: columns.ended_ms,
         trace: columns.trace,
+        without_discord: columns.without_discord,
         ..json::<MemberRow>("a member", &columns.row)?
     })
 }
@@ -84,12 +88,15 @@ pub(super) fn renew(db: &Connection, id: &MemberId, beat: &Beat) -> Result<Optio
     let (shard_seq, playing) = (text(what, &beat.shard_seq)?, text(what, &beat.playing)?);
     db.prepare_cached(&format!(
         "UPDATE members SET seq = seq + 1, renewed_ms = {NOW}, shard_seq = ?2, playing = ?3,
-         container_id = coalesce(?4, container_id)
+         container_id = coalesce(?4, container_id), without_discord = ?5
          WHERE id = ?1 AND state IN ('live', 'draining') RETURNING {COLUMNS}"
     ))
     .and_then(|mut update| {
         update
-            .query_row(params![id.0, shard_seq, playing, beat.container_id], columns)
+            .query_row(
+                params![id.0, shard_seq, playing, beat.container_id, beat.without_discord],
+                columns,
+            )
             .optional()
     })
     .or_failed(what)?

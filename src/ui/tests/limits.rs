@@ -114,7 +114,7 @@ proptest! {
             let queued = Done::Queued { first: now.clone(), count: 2, playlist: Some(now.title.to_string()), place: 1, left_out: 9 };
             fits(&done(&queued, locale))?;
             fits(&notice(&Notice::Restored { track: now.clone(), position_ms, paused: None }, locale))?;
-            fits(&reply(&ReplyText::NothingFound { query: now.title.clone() }, locale))?;
+            fits(&reply(&ReplyText::NothingFound { query: now.title.to_string() }, locale))?;
             for choice in choices(&tracks, locale) {
                 prop_assert!((1..=100).contains(&units(&choice.name)), "{}", choice.name);
                 let CommandOptionChoiceValue::String(value) = choice.value else { panic!("not text") };

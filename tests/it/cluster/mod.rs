@@ -1,6 +1,7 @@
 //! Many replicas, real processes on one store: what people hear and how fast they are answered while replicas come, go,
 //! die and freeze.
 
+mod apart;
 mod deaths;
 mod harm;
 mod logins;

@@ -68,6 +68,7 @@ impl Memory {
         row.renewed_ms = clock;
         row.shard_seq.clone_from(&beat.shard_seq);
         row.playing.clone_from(&beat.playing);
+        row.without_discord = beat.without_discord;
         Some(row.clone())
     }
 

@@ -13,6 +13,7 @@ use rand::Rng as _;
 use segue::cluster::claim::fence_proven;
 use segue::cluster::coordinator::event::{Event, LeaseOrder};
 use segue::cluster::lease::{Candidate, Elector};
+use segue::cluster::member::BeatSource;
 use segue::cluster::permit::Clock;
 use segue::cluster::task::{self, Outside, Parts};
 use segue::cluster::{Claimed, Duty, Ended, Handle, Member, NoTrail};
@@ -126,7 +127,7 @@ async fn live(place: &Place) -> Ended {
         shards: world.shards,
         lease: world.shape.lease,
         seed: world.rng().random(),
-        beat: Arc::new(Beat::default),
+        beat: beat(Arc::clone(world), place.link.replica),
         healthy: Arc::new(|| Ok(())),
         alive: Arc::new(|| ()),
         trail: Arc::new(NoTrail),
@@ -153,6 +154,13 @@ async fn live(place: &Place) -> Ended {
         let _store_is_down = member.leave(&Beat::default()).await;
     }
     ended
+}
+
+fn beat(world: Arc<World>, replica: usize) -> BeatSource {
+    Arc::new(move || Beat {
+        without_discord: world.is_without_discord(replica),
+        ..Beat::default()
+    })
 }
 
 fn row(place: &Place) -> MemberRow {

@@ -286,6 +286,38 @@ fn who_joins_gets_its_share_one_by_one_after_a_minute_and_a_half_of_quiet() {
 }
 
 #[test]
+fn who_alone_is_without_discord_gives_its_shards_away_and_gets_some_again_later() {
+    scene(Shape::calm(3, 6, false), async |cluster| {
+        cluster.world.discord(1, false);
+        let took = cluster
+            .until(15_000, "it still has shards", |cluster| cluster.counts() == [3, 0, 3])
+            .await;
+        assert!(took >= 5_000, "others might have said the same: {took} ms");
+        cluster.pass(120_000).await;
+        assert_eq!(cluster.counts(), [3, 0, 3], "it gets none: {}", cluster.story());
+        cluster.world.discord(1, true);
+        cluster
+            .until(150_000, "not even", |cluster| cluster.counts() == [2, 2, 2])
+            .await;
+    });
+}
+
+#[test]
+fn where_all_are_without_discord_no_shard_moves() {
+    scene(Shape::calm(3, 6, false), async |cluster| {
+        let before = cluster.story().history.len();
+        for replica in 0..3 {
+            cluster.world.discord(replica, false);
+            cluster.pass(1_500).await;
+        }
+        cluster.pass(60_000).await;
+        assert_eq!(cluster.counts(), [2, 2, 2]);
+        let history = cluster.story().history.split_off(before);
+        assert!(!history.iter().any(|line| line.contains("gives shard")), "{history:#?}");
+    });
+}
+
+#[test]
 fn shards_that_were_never_identified_are_spread_at_once() {
     in_paused_time(async {
         let mut cluster = Cluster::new(Shape::calm(3, 6, false), 7);

@@ -1,6 +1,6 @@
 //! Everything around the replicas of one run: time, chance, the store, the ways between them; and what must hold there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,6 +108,8 @@ pub(super) struct World {
     /// When which replica's way to the store led nowhere: from, until, whose (`None`: everybody's).
     outages: Mutex<Vec<(i64, i64, Option<usize>)>>,
     pub(super) server: Arc<Mutex<Server>>,
+    /// Replicas that cannot reach Discord.
+    without_discord: Mutex<BTreeSet<usize>>,
 }
 
 impl World {
@@ -124,11 +126,25 @@ impl World {
             down_until_ms: AtomicI64::new(i64::MIN),
             outages: Mutex::default(),
             server: Arc::default(),
+            without_discord: Mutex::default(),
         })
     }
 
     pub(super) fn now(&self) -> i64 {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn discord(&self, replica: usize, reaches: bool) {
+        let mut without = lock(&self.without_discord);
+        if reaches {
+            without.remove(&replica);
+        } else {
+            without.insert(replica);
+        }
+    }
+
+    pub(super) fn is_without_discord(&self, replica: usize) -> bool {
+        lock(&self.without_discord).contains(&replica)
     }
 
     pub(super) fn rng(&self) -> MutexGuard<'_, SmallRng> {

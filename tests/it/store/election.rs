@@ -233,6 +233,7 @@ pub(crate) async fn a_scan_shows_members_shards_and_who_leads_at_one_moment(bed:
         shard_seq: BTreeMap::from([(1, 7)]),
         playing: BTreeMap::from([(1, 30)]),
         container_id: Some("containerd://a".into()),
+        without_discord: false,
     };
     store.renew(&me("a"), &beat).await.expect("renews").expect("lives");
     take(store, 1, None, "a").await;

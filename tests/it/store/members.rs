@@ -123,13 +123,17 @@ pub(crate) async fn a_renewal_carries_what_plays_and_where_it_runs(bed: &Bed) {
     let mut beat = Beat {
         playing: BTreeMap::from([(0, 4), (7, 0)]),
         container_id: Some("containerd://1".into()),
+        without_discord: true,
         ..Beat::default()
     };
     let row = store.renew(&me("a"), &beat).await.expect("renews").expect("lives");
     assert_eq!((&row.playing, &row.container_id), (&beat.playing, &beat.container_id));
+    assert!(row.without_discord);
     beat.container_id = None;
+    beat.without_discord = false;
     beat.playing = BTreeMap::from([(7, 1)]);
     let row = store.renew(&me("a"), &beat).await.expect("renews").expect("lives");
+    assert!(!row.without_discord, "Discord is back");
     assert_eq!(row.playing, beat.playing, "a shard that was given away does not linger");
     assert_eq!(row.container_id.as_deref(), Some("containerd://1"), "and this stays");
     assert!(store.set_state(&me("a"), MemberState::Gone).await.expect("goes"));
