@@ -17,8 +17,9 @@ pub(crate) const LINE: Line = Line {
     run: || Box::pin(measure()),
 };
 
-/// Idle guilds on one shard; Discord allows 2,500.
-const IDLE: usize = 2_400;
+/// Idle guilds on one shard, and how many more another one has; Discord allows 2,500.
+const FEW: usize = 400;
+const IDLE: usize = 2_000;
 /// Guilds that play, and get a queue, before others are measured: with them come connections, their buffers, and the caches of
 /// the store, which all others share.
 const FIRST: usize = 100;
@@ -41,15 +42,10 @@ async fn measure() -> Outcome {
     bot.kill().await;
     figures.push(figure("a replica with an empty shard", "MB", empty / 1_024.0, 40.0));
 
-    let (_world, bot) = replica(IDLE, 1).await;
-    let idle = settled_kb(bot.pid()).await;
-    bot.kill().await;
-    figures.push(figure(
-        "more for an idle guild",
-        "KB",
-        (idle - empty) / count(IDLE),
-        1.0,
-    ));
+    let few = idle(FEW).await;
+    let many = idle(FEW + IDLE).await;
+    let each = (many - few) / count(IDLE);
+    figures.push(figure("more for an idle guild", "KB", each, 1.0));
 
     let (world, bot) = replica(PLAYING + 200, SHARDS).await;
     warmed(&world).await;
@@ -71,6 +67,15 @@ async fn measure() -> Outcome {
     figures.push(figure("more for a queued track", "KB", each, 0.8));
     bot.kill().await;
     Outcome::Measured(figures)
+}
+
+/// What a replica holds with so many guilds on one shard.
+async fn idle(guilds: usize) -> f64 {
+    let (world, bot) = replica(guilds, 1).await;
+    warmed(&world).await;
+    let held = settled_kb(bot.pid()).await;
+    bot.kill().await;
+    held
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few ten thousand")]
