@@ -101,3 +101,32 @@ async fn a_frozen_replica_is_replaced_by_time_out_and_changes_nothing_when_it_wa
     team.settled().await;
     team.assert_unheard().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_leader_that_wakes_finds_another_leading_and_changes_nothing() {
+    let mut team = Team::playing(3, 12).await;
+    let old = team.leader().await;
+    let lost = team.owners().await[&old].clone();
+    let note = serde_json::json!({ "kind": "note", "text": "freeze", "excuse": lost });
+    team.world.post("/faults", note).await;
+    let frozen = team.take(&old);
+    frozen.freeze();
+    let (took, ()) = timed(team.settled()).await;
+    assert!(took < Duration::from_secs(20), "taken over after {took:?}");
+    let new = team.leader().await;
+    assert_ne!(new, old);
+    let term = team.view().await["term"].clone();
+    let owners = team.owners().await;
+    // It believes that it leads until it looks: what it says then is of an older term.
+    frozen.thaw();
+    frozen.logged("joining again").await;
+    team.bots.insert(old, frozen);
+    team.settled().await;
+    let view = team.view().await;
+    assert_eq!((team.leader().await, &view["term"]), (new, &term), "{view:#}");
+    let kept = |name: &&String| team.bots.contains_key(*name);
+    for name in owners.keys().filter(kept) {
+        assert_eq!(team.owners().await.get(name), owners.get(name), "nobody's shards moved");
+    }
+    team.assert_unheard().await;
+}

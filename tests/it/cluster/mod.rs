@@ -2,6 +2,7 @@
 //! die and freeze.
 
 mod apart;
+mod clocks;
 mod deaths;
 mod harm;
 mod logins;

@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::preload;
 use super::team::{SHARDS, Team, timed};
 use crate::harness::{KubeApi, Proxy, Setup, eventually};
 use crate::mongod::ReplicaSet;
 
-fn by_kubernetes(setup: Setup, api: &KubeApi) -> Setup {
+pub(super) fn by_kubernetes(setup: Setup, api: &KubeApi) -> Setup {
     setup
         .set("SEGUE_CLUSTER", "kubernetes")
         .set("KUBECONFIG", api.kubeconfig().to_str().unwrap())
 }
 
-async fn epochs(team: &Team) -> Vec<Value> {
+pub(super) async fn epochs(team: &Team) -> Vec<Value> {
     let view = team.view().await;
     let shards = view["shards"].as_array().unwrap().iter();
     shards
@@ -27,7 +26,7 @@ async fn epochs(team: &Team) -> Vec<Value> {
 }
 
 /// Music plays, nobody lost anything, and a command is confirmed.
-async fn assert_unchanged(team: &Team, before: &[Value]) {
+pub(super) async fn assert_unchanged(team: &Team, before: &[Value]) {
     team.settled().await;
     assert_eq!(epochs(team).await, before, "nobody's shards moved");
     for guild in team.one_of_each_shard().await.values() {
@@ -214,61 +213,6 @@ async fn a_discord_that_drops_every_connection_moves_nobody() {
             .await;
     }
     assert_unchanged(&team, &before).await;
-}
-
-/// A library that tells a process the wall clock wrong by an hour, and every other clock right.
-const WRONG_CLOCK: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <time.h>
-int clock_gettime(clockid_t clock, struct timespec *now) {
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    int result = real(clock, now);
-    if (result == 0 && clock == CLOCK_REALTIME) now->tv_sec += 3600;
-    return result;
-}
-"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wall_clock_that_is_an_hour_wrong_on_one_member_fences_nobody_and_hides_no_death() {
-    let folder = tempfile::tempdir().unwrap();
-    let library = folder.path().join("clock.so");
-    if !preload::library(WRONG_CLOCK, &library) {
-        return crate::skip::skip("a wrong clock: no C compiler");
-    }
-    let mut team = Team::playing(2, 6).await;
-    team.setup = team.setup.named("c").set("LD_PRELOAD", library.to_str().unwrap());
-    team.start("c").await;
-    drop(team.take("b").kill().await);
-    team.settled().await;
-    assert!(
-        !team.owners().await["c"].is_empty(),
-        "the one with the wrong clock owns shards"
-    );
-    let before = epochs(&team).await;
-    // Longer than the member time-out.
-    let mut renewals = std::collections::BTreeSet::new();
-    crate::harness::within(Duration::from_secs(30), "twelve seconds of renewals", || {
-        let told = team.view();
-        renewals.insert(tokio::time::Instant::now());
-        let passed = *renewals.last().unwrap() - *renewals.first().unwrap();
-        async move {
-            let view = told.await;
-            if passed >= Duration::from_secs(12) {
-                Ok(())
-            } else {
-                Err(view)
-            }
-        }
-    })
-    .await;
-    assert_eq!(epochs(&team).await, before, "nobody was fenced for a clock");
-    let leader = team.leader().await;
-    let other = if leader == "a" { "c" } else { "a" };
-    drop(team.take(other).kill().await);
-    team.settled().await;
-    team.assert_unheard().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
