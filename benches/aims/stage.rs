@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) set: ReplicaSet,
     _api: KubeApi,
     before: Value,
+    /// What is measured on it.
+    name: String,
 }
 
 /// Why nothing can be measured here.
@@ -86,7 +88,18 @@ impl Stage {
             set,
             _api: api,
             before,
+            name: database.to_owned(),
         })
+    }
+
+    /// Writes what each replica logged to a file, to look into when something was missed.
+    pub(crate) fn keep_logs(&self) {
+        let folder = std::path::Path::new("target/bench-logs");
+        std::fs::create_dir_all(folder).unwrap();
+        for (name, bot) in &self.team.bots {
+            let lines: Vec<String> = bot.log().iter().map(Value::to_string).collect();
+            std::fs::write(folder.join(format!("{}-{name}.log", self.name)), lines.join("\n")).unwrap();
+        }
     }
 
     /// One guild of each shard.

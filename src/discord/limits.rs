@@ -34,6 +34,24 @@ struct Bucket {
     resets_at: Instant,
 }
 
+/// Why a call may not go yet, and when to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Its bucket is used up; other calls may go.
+    Bucket(Instant),
+    /// No call may go.
+    All(Instant),
+}
+
+impl Wait {
+    /// When to ask again.
+    pub const fn until(self) -> Instant {
+        match self {
+            Self::Bucket(at) | Self::All(at) => at,
+        }
+    }
+}
+
 /// The limits of one token, as far as this process knows them.
 #[derive(Debug)]
 pub struct Limits {
@@ -89,21 +107,21 @@ impl Limits {
         (self.rate / 4.0).max(1.0)
     }
 
-    /// `Ok` when the call may go now (and is counted); otherwise when to ask again.
-    pub fn ask(&mut self, key: BucketKey, now: Instant) -> Result<(), Instant> {
+    /// `Ok` when the call may go now (and is counted).
+    pub fn ask(&mut self, key: BucketKey, now: Instant) -> Result<(), Wait> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
-            return Err(until);
+            return Err(Wait::All(until));
         }
         if let Some(bucket) = self.buckets.get(&key)
             && bucket.remaining == 0
             && bucket.resets_at > now
         {
-            return Err(bucket.resets_at);
+            return Err(Wait::Bucket(bucket.resets_at));
         }
         self.fill(now);
         if self.tokens < 1.0 {
             let wait = Duration::from_secs_f64((1.0 - self.tokens) / self.rate);
-            return Err(now + wait + Duration::from_millis(1));
+            return Err(Wait::All(now + wait + Duration::from_millis(1)));
         }
         self.tokens -= 1.0;
         if let Some(bucket) = self.buckets.get_mut(&key) {
@@ -162,7 +180,7 @@ mod tests {
         while now < start + time {
             match limits.ask(KEY, now) {
                 Ok(()) => calls += 1,
-                Err(at) => now = at,
+                Err(wait) => now = wait.until(),
             }
         }
         calls
@@ -203,7 +221,7 @@ mod tests {
         limits.refused(KEY, Duration::from_secs(1), true, now);
         assert_eq!(
             limits.ask(OTHER, now + Duration::from_secs(4)),
-            Err(now + Duration::from_secs(5))
+            Err(Wait::All(now + Duration::from_secs(5)))
         );
         assert_eq!(limits.ask(OTHER, now + Duration::from_secs(5)), Ok(()));
     }
@@ -222,7 +240,7 @@ mod tests {
             now,
         );
         assert_eq!(limits.ask(KEY, now), Ok(()));
-        assert_eq!(limits.ask(KEY, now), Err(now + reset_after));
+        assert_eq!(limits.ask(KEY, now), Err(Wait::Bucket(now + reset_after)));
         assert_eq!(limits.ask(OTHER, now), Ok(()));
         assert_eq!(limits.ask(KEY, now + reset_after), Ok(()));
     }

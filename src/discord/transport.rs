@@ -24,7 +24,7 @@ use twilight_http::routing::Route;
 
 use super::clock::{Offset, parse_date};
 use super::error::{DiscordError, classify};
-use super::limits::{Heard, Limits, RETRY_MAX};
+use super::limits::{Heard, Limits, RETRY_MAX, Wait};
 
 /// How long a call may take, waiting and one retry included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -113,6 +113,8 @@ pub(super) struct Transport {
     authorization: HeaderValue,
     user_agent: HeaderValue,
     limits: Mutex<Limits>,
+    /// Who asks the limits: those that wait for all calls' limit go in the order in which they came.
+    turn: tokio::sync::Mutex<()>,
     offset: Mutex<Offset>,
     in_flight: (Semaphore, Semaphore),
     refused_ms: AtomicI64,
@@ -149,6 +151,7 @@ impl Transport {
             authorization: setup.authorization,
             user_agent: setup.user_agent,
             limits: Mutex::new(Limits::new(Instant::now())),
+            turn: tokio::sync::Mutex::default(),
             offset: Mutex::default(),
             in_flight: (Semaphore::new(IN_FLIGHT.0), Semaphore::new(IN_FLIGHT.1)),
             refused_ms: AtomicI64::new(i64::MIN),
@@ -234,13 +237,21 @@ impl Transport {
         if (self.now_ms)().saturating_sub(self.refused_ms.load(Ordering::Relaxed)) < REFUSED_MS {
             return Err(DiscordError::TokenRefused);
         }
+        let mut turn = self.turn.lock().await;
         loop {
             let now = Instant::now();
             let asked = lock(&self.limits).ask((call.template, call.major), now);
-            match asked {
-                Ok(()) => return Ok(()),
-                Err(at) if at >= deadline => return Err(DiscordError::RateLimited { retry_after: at - now }),
-                Err(at) => sleep_until(at).await,
+            let Err(wait) = asked else { return Ok(()) };
+            let at = wait.until();
+            if at >= deadline {
+                return Err(DiscordError::RateLimited { retry_after: at - now });
+            }
+            if matches!(wait, Wait::All(_)) {
+                sleep_until(at).await;
+            } else {
+                drop(turn);
+                sleep_until(at).await;
+                turn = self.turn.lock().await;
             }
         }
     }

@@ -10,9 +10,10 @@ use crate::guild::Surroundings;
 use crate::guild::outward::present;
 use crate::lavalink::{Loaded, NodeState};
 use crate::model::ids::{ChannelId, GuildId, UserId};
-use crate::model::order::Refusal;
+use crate::model::message::Message;
+use crate::model::order::{Asked, Refusal};
 use crate::model::track::Track;
-use crate::ui::ReplyText;
+use crate::ui::{self, Locale, ReplyText};
 
 /// Discord's REST is asked this long for a person's channel.
 const VOICE_WAIT: Duration = Duration::from_millis(1_200);
@@ -38,20 +39,65 @@ impl From<Refusal> for Why {
     }
 }
 
+/// Where a person is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whereabouts {
+    /// Their voice channel.
+    pub(super) channel: Option<ChannelId>,
+    /// `false`: Discord did not tell in time whether they are in one.
+    pub(super) known: bool,
+}
+
+impl Whereabouts {
+    /// The order, from there.
+    pub(super) fn of(self, asked: Asked) -> Asked {
+        Asked {
+            voice_channel: self.channel,
+            ..asked
+        }
+    }
+
+    /// Why nothing can be done for somebody who is nowhere.
+    pub(super) fn nowhere(self) -> Why {
+        if self.known {
+            Refusal::YouAreNotInVoice.into()
+        } else {
+            ReplyText::VoiceUnknown.into()
+        }
+    }
+
+    /// What to say to a refusal: nobody is sent to a voice channel who may sit in one.
+    pub(super) fn refused(self, refusal: &Refusal, locale: Locale) -> Message {
+        if !self.known && *refusal == Refusal::YouAreNotInVoice {
+            ui::reply(&ReplyText::VoiceUnknown, locale)
+        } else {
+            ui::refusal(refusal, locale)
+        }
+    }
+}
+
 /// The voice channel a person is in. The gateway knows it, unless the process resumed a session it did not begin.
-pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId) -> Option<ChannelId> {
+pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId) -> Whereabouts {
+    let told = |channel| Whereabouts { channel, known: true };
     let voices = around.gateway.voices(guild).unwrap_or_default();
     if let Some((_, channel)) = voices.people.iter().find(|(person, _)| *person == user) {
-        return Some(*channel);
+        return told(Some(*channel));
     }
     if voices.complete {
-        return None;
+        return told(None);
     }
     let asking = timeout(VOICE_WAIT, around.discord.user_voice(guild, user));
-    let channel = asking.await.ok()?.ok()??;
-    // Asked once: a person who gives many commands would use up what all guilds may ask of Discord.
-    around.gateway.learn_voice(guild, user, channel, voices.changes);
-    Some(channel)
+    let Ok(Ok(channel)) = asking.await else {
+        return Whereabouts {
+            channel: None,
+            known: false,
+        };
+    };
+    if let Some(channel) = channel {
+        // Asked once: a person who gives many commands would use up what all guilds may ask of Discord.
+        around.gateway.learn_voice(guild, user, channel, voices.changes);
+    }
+    told(channel)
 }
 
 /// Whether the bot may speak there.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Answer;
-use super::lookup::{self, Why};
+use super::lookup::{self, Whereabouts, Why};
 use crate::command::{ComponentAction, Kind, ParseError, Query, Request, Show};
 use crate::gateway::Seen;
 use crate::guild::{Confirmed, GuildHandle, Guilds};
-use crate::model::ids::{ChannelId, GuildId, MessageId};
+use crate::model::ids::{ChannelId, GuildId, MessageId, UserId};
 use crate::model::message::Message;
-use crate::model::order::{Asked, Order, Refusal, When};
+use crate::model::order::{Asked, Order, When};
 use crate::telemetry::metrics::labels::Outcome;
 use crate::ui::{self, Locale, ReplyText};
 
@@ -79,13 +79,13 @@ pub(super) async fn work(
         Kind::Immediate(order) => order_of(guilds, &handle, guild, asked, order, locale, seen).await,
         Kind::Play { query, when } => {
             let words = query.words();
-            match play(guilds, &handle, guild, asked, &query, &words, when).await {
-                Ok((asked, order)) => confirm(&handle, asked, order, locale, seen).await,
+            match play(guilds, &handle, guild, asked.user, &query, &words, when).await {
+                Ok((order, place)) => confirm(&handle, (asked, place), order, locale, seen).await,
                 Err(why) => not_tried(&why, locale),
             }
         }
-        Kind::Join { channel } => match join(guilds, guild, asked, channel).await {
-            Ok((asked, order)) => confirm(&handle, asked, order, locale, seen).await,
+        Kind::Join { channel } => match join(guilds, guild, &asked, channel).await {
+            Ok((order, place)) => confirm(&handle, (asked, place), order, locale, seen).await,
             Err(why) => not_tried(&why, locale),
         },
         Kind::Show(show) => show_of(&handle, show, locale).await,
@@ -103,79 +103,76 @@ async fn order_of(
     locale: Locale,
     seen: Option<Seen>,
 ) -> (Answer, Outcome) {
-    let voice_channel = lookup::voice_of(guilds.around(), guild, asked.user).await;
-    confirm(handle, Asked { voice_channel, ..asked }, order, locale, seen).await
+    let place = lookup::voice_of(guilds.around(), guild, asked.user).await;
+    confirm(handle, (asked, place), order, locale, seen).await
 }
 
 async fn play(
     guilds: &Guilds,
     handle: &GuildHandle,
     guild: GuildId,
-    asked: Asked,
+    user: UserId,
     query: &Query,
     words: &str,
     when: When,
-) -> Result<(Asked, Order), Why> {
+) -> Result<(Order, Whereabouts), Why> {
     let around = guilds.around();
-    let (loaded, voice_channel) = tokio::join!(
+    let (loaded, place) = tokio::join!(
         lookup::tracks(around, query, words),
-        lookup::voice_of(around, guild, asked.user)
+        lookup::voice_of(around, guild, user)
     );
     let (tracks, playlist) = loaded?;
     let bot = handle.view().await.map_err(|_| ReplyText::Busy)?.voice_channel;
-    let channel = match (bot, voice_channel) {
+    let channel = match (bot, place.channel) {
         (Some(bot), _) => bot,
         (None, Some(person)) => {
             lookup::may_join(around, guild, person).await?;
             person
         }
-        (None, None) => return Err(Refusal::YouAreNotInVoice.into()),
+        (None, None) => return Err(place.nowhere()),
     };
-    Ok((
-        Asked { voice_channel, ..asked },
-        Order::Play {
-            tracks,
-            playlist,
-            when,
-            channel,
-        },
-    ))
+    let order = Order::Play {
+        tracks,
+        playlist,
+        when,
+        channel,
+    };
+    Ok((order, place))
 }
 
 async fn join(
     guilds: &Guilds,
     guild: GuildId,
-    asked: Asked,
+    asked: &Asked,
     channel: Option<ChannelId>,
-) -> Result<(Asked, Order), Why> {
+) -> Result<(Order, Whereabouts), Why> {
     let around = guilds.around();
-    let voice_channel = lookup::voice_of(around, guild, asked.user).await;
-    let channel = channel.or(voice_channel).ok_or(Refusal::YouAreNotInVoice)?;
+    let place = lookup::voice_of(around, guild, asked.user).await;
+    let channel = channel.or(place.channel).ok_or_else(|| place.nowhere())?;
     lookup::may_join(around, guild, channel).await?;
     // Whoever names a channel need not sit in it.
-    Ok((
-        Asked {
-            voice_channel: voice_channel.or(Some(channel)),
-            ..asked
-        },
-        Order::Join { channel },
-    ))
+    let place = Whereabouts {
+        channel: place.channel.or(Some(channel)),
+        ..place
+    };
+    Ok((Order::Join { channel }, place))
 }
 
 async fn confirm(
     handle: &GuildHandle,
-    asked: Asked,
+    (asked, place): (Asked, Whereabouts),
     order: Order,
     locale: Locale,
     seen: Option<Seen>,
 ) -> (Answer, Outcome) {
+    let asked = place.of(asked);
     let Ok(answer) = handle.order(asked, order, seen) else {
         return sorry(&ReplyText::Busy, locale);
     };
     match answer.await {
         Ok(Confirmed::Saved(Ok(done), _)) => (Answer::Reply(ui::done(&done, locale)), Outcome::Ok),
         Ok(Confirmed::Saved(Err(refusal), _) | Confirmed::NotSaved(Err(refusal), _)) => {
-            (Answer::Reply(ui::refusal(&refusal, locale)), Outcome::Refused)
+            (Answer::Reply(place.refused(&refusal, locale)), Outcome::Refused)
         }
         Ok(Confirmed::NotSaved(Ok(_), _)) => sorry(&ReplyText::NotSavedYet, locale),
         Ok(Confirmed::NoAuthority) => sorry(&ReplyText::StoreDown, locale),
@@ -237,15 +234,15 @@ async fn button(
             Outcome::Refused,
         );
     }
-    let voice_channel = lookup::voice_of(guilds.around(), guild, asked.user).await;
-    let Ok(answer) = handle.order(Asked { voice_channel, ..asked }, order, seen) else {
+    let place = lookup::voice_of(guilds.around(), guild, asked.user).await;
+    let Ok(answer) = handle.order(place.of(asked), order, seen) else {
         return sorry(&ReplyText::Busy, locale);
     };
     match answer.await {
         Ok(Confirmed::Saved(Ok(_), view)) if on_panel => (Answer::Update(ui::now_playing(&view, locale)), Outcome::Ok),
         Ok(Confirmed::Saved(Ok(done), _)) => (Answer::Reply(ui::done(&done, locale)), Outcome::Ok),
         Ok(Confirmed::Saved(Err(refusal), _) | Confirmed::NotSaved(Err(refusal), _)) => {
-            (Answer::Reply(ui::refusal(&refusal, locale)), Outcome::Refused)
+            (Answer::Reply(place.refused(&refusal, locale)), Outcome::Refused)
         }
         Ok(Confirmed::NotSaved(Ok(_), _)) => sorry(&ReplyText::NotSavedYet, locale),
         Ok(Confirmed::NoAuthority) => sorry(&ReplyText::StoreDown, locale),

@@ -68,6 +68,7 @@ pub(super) struct Link {
     /// The session to ask for.
     wanted: Option<String>,
     asked_again: usize,
+    vanished: bool,
     failures: usize,
     refusals: u32,
     refused_once: bool,
@@ -112,6 +113,12 @@ impl Link {
                 old: self.wanted.clone(),
             },
         }
+    }
+
+    /// The node does not know the session that it did not give us. Whether to ask for it once more: its dead socket may have
+    /// closed in between, and then it can be resumed and plays on.
+    pub(super) const fn vanished(&mut self) -> bool {
+        !std::mem::replace(&mut self.vanished, true)
     }
 
     /// The session is armed and stored: from now on it is the one to ask for.
@@ -178,8 +185,10 @@ mod tests {
                 old: Some("old".into())
             }
         );
+        assert!(link.vanished() && !link.vanished(), "it is asked for once more");
         link.stored("new");
         link.settled();
+        assert!(link.vanished(), "the next loss counts anew");
         assert_eq!(link.wanted(), Some("new"));
         assert!(
             matches!(link.ready(false), Verdict::AskAgain(_)),

@@ -162,6 +162,11 @@ impl Session {
             (None, false) => Vec::new(),
             (Some(old), false) => match self.node.players_in(old).await {
                 Ok(found) => found,
+                Err(CallError::SessionGone) if self.link.vanished() => {
+                    return Err(closed(
+                        "the session that was asked for ended just now; it may be resumed",
+                    ));
+                }
                 Err(CallError::SessionGone) => Vec::new(),
                 Err(error) => return Err(error.into()),
             },
@@ -169,7 +174,11 @@ impl Session {
         self.store(&open).await?;
         let (players, outcome) = match &open.old {
             Some(old) if !open.resumed && !found.is_empty() => {
-                (takeover::carry(&self.node, old, &open.id, found).await, "taken_over")
+                let carried = takeover::carry(&self.node, old, &open.id, found).await;
+                if carried.left_over {
+                    self.clear(old).await;
+                }
+                (carried.players, "taken_over")
             }
             _ if open.resumed => (
                 found
@@ -251,6 +260,31 @@ impl Session {
             .map_err(|_| closed("the session was not stored in time"))?
             .map_err(|_| closed("the session was not stored"))?;
         self.link.stored(&open.id);
+        Ok(())
+    }
+
+    /// The dead socket of the old session closed while players were carried over: what is left in it would play on beside
+    /// them until its time is up. Resumes it for a moment, to end them.
+    async fn clear(&mut self, old: &str) {
+        if let Err(failure) = self.try_clear(old).await {
+            tracing::warn!(node = %self.node.name(), why = failure.why, "the old session's players could not be ended");
+        }
+    }
+
+    async fn try_clear(&mut self, old: &str) -> Result<(), Failure> {
+        let mut socket = Socket::connect(&self.request, Some(old)).await?;
+        let ready = timeout(READY_LIMIT, self.ready(&mut socket)).await;
+        let (_, resumed) = ready.map_err(|_| closed("no ready in time"))??;
+        let left = if resumed {
+            self.node.players_in(old).await?
+        } else {
+            Vec::new()
+        };
+        tracing::info!(node = %self.node.name(), left = left.len(), "ending what the old session still plays");
+        for PlayerFound { guild, .. } in left {
+            self.node.destroy_in(old, guild).await?;
+        }
+        socket.close().await;
         Ok(())
     }
 

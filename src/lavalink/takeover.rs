@@ -14,32 +14,47 @@ use super::wire::PlayerFound;
 /// Players carried over at once.
 const AT_ONCE: usize = 8;
 
-/// Carries players from session `old` to session `new`; those that worked, as the new session holds them.
+/// What became of the players.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// Those that worked, as the new session holds them.
+    pub(super) players: Vec<(GuildId, PlayerSeen)>,
+    /// The old session was not to be found any more when one of its players was to be deleted.
+    pub(super) left_over: bool,
+}
+
+/// Carries players from session `old` to session `new`.
 ///
 /// Each is first started in the new session and then deleted in the old one: for a moment both speak, never none. One
 /// that cannot be carried is deleted all the same, for its guild starts it anew and two must not speak.
-pub(super) async fn carry(node: &Node, old: &str, new: &str, players: Vec<PlayerFound>) -> Vec<(GuildId, PlayerSeen)> {
-    stream::iter(players)
+pub(super) async fn carry(node: &Node, old: &str, new: &str, players: Vec<PlayerFound>) -> Carried {
+    let mut carried = Carried::default();
+    let mut one_by_one = stream::iter(players)
         .map(|player| carry_one(node, old, new, player))
-        .buffer_unordered(AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await
+        .buffer_unordered(AT_ONCE);
+    while let Some((player, left_over)) = one_by_one.next().await {
+        carried.players.extend(player);
+        carried.left_over |= left_over;
+    }
+    carried
 }
 
-async fn carry_one(node: &Node, old: &str, new: &str, player: PlayerFound) -> Option<(GuildId, PlayerSeen)> {
+/// The player, if that worked; and whether the old one is left.
+async fn carry_one(node: &Node, old: &str, new: &str, player: PlayerFound) -> (Option<(GuildId, PlayerSeen)>, bool) {
     let guild = player.guild;
     let started = match patch(&player, node.wall()) {
         Some(patch) => node.update_in(new, guild, &patch).await,
         None => Err(CallError::PlayerGone),
     };
-    if let Err(error) = node.destroy_in(old, guild).await {
+    let ended = node.destroy_in(old, guild).await;
+    if let Err(error) = &ended {
         tracing::warn!(node = %node.name(), %guild, %error, "a player of the old session could not be deleted");
     }
-    started
+    let carried = started
         .inspect_err(|error| tracing::warn!(node = %node.name(), %guild, %error, "a player could not be carried over"))
         .ok()
-        .map(|seen| (guild, seen))
+        .map(|seen| (guild, seen));
+    (carried, ended == Err(CallError::SessionGone))
 }
 
 /// All that makes the player sound the same elsewhere. `None` if it has no voice, no track or no position.

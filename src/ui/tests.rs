@@ -396,6 +396,7 @@ fn everything_in_trouble() {
         ReplyText::LeftGuild,
         ReplyText::Busy,
         ReplyText::Moving,
+        ReplyText::VoiceUnknown,
         ReplyText::Interrupted,
         ReplyText::Internal,
     ];

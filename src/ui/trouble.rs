@@ -36,6 +36,8 @@ pub enum ReplyText {
         /// Why.
         reason: FailReason,
     },
+    /// Discord does not say whether whoever asked is in a voice channel.
+    VoiceUnknown,
     /// The channel given is no voice channel.
     NotVoice {
         /// Which.
@@ -75,6 +77,7 @@ pub fn reply(text: &ReplyText, locale: Locale) -> Message {
             let variables = [("channel", mention(channel)), ("reason", reason.into())];
             speech.with("trouble-cannot-join", &variables)
         }
+        ReplyText::VoiceUnknown => speech.say("trouble-voice-unknown"),
         ReplyText::NotVoice { channel } => speech.with("trouble-not-voice", &[("channel", mention(channel))]),
         ReplyText::LeftGuild => speech.say("trouble-left-guild"),
         ReplyText::Busy => speech.say("trouble-busy"),

@@ -4,7 +4,7 @@
 
 mod fake;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use segue::lavalink::{CallError, Loaded, NodeMessage, NodeState, PlayerPatch};
@@ -85,7 +85,7 @@ async fn a_refused_resume_right_after_a_crash_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_really_gone_is_replaced_after_four_attempts() {
+async fn a_session_that_is_really_gone_is_replaced_after_five_attempts() {
     fn answer(line: &str) -> Option<(u16, Value)> {
         if line.contains("/old/") {
             Some((404, json!({ "status": 404, "message": "whatever" })))
@@ -111,7 +111,61 @@ async fn a_session_that_is_really_gone_is_replaced_after_four_attempts() {
             .iter()
             .filter(|line| line.starts_with("WS old "))
             .count(),
-        4
+        5
+    );
+}
+
+#[tokio::test]
+async fn a_session_whose_dead_socket_closes_while_it_is_looked_for_is_resumed() {
+    fn answer(line: &str) -> Option<(u16, Value)> {
+        static ASKED: AtomicBool = AtomicBool::new(false);
+        // Once the socket is closed, a session is known to who resumes it and to nobody else.
+        if line.contains("/old/players") && !ASKED.swap(true, Ordering::SeqCst) {
+            Some((404, json!({ "status": 404, "message": "Session not found" })))
+        } else {
+            healthy(line)
+        }
+    }
+    let held = (0..4).map(|_| ready("n", false));
+    let hellos = held.chain([ready("old", true)]).collect();
+    let mut world = world(hellos, Some("old"), answer).await;
+    assert_eq!(
+        world.until("state").await,
+        ["7 ready resumed=true holding nothing", "state resumed"]
+    );
+}
+
+#[tokio::test]
+async fn players_of_a_session_whose_dead_socket_closes_while_they_are_carried_are_ended_in_it() {
+    fn answer(line: &str) -> Option<(u16, Value)> {
+        static DELETES: AtomicUsize = AtomicUsize::new(0);
+        let gone = Some((404, json!({ "status": 404, "message": "Session not found" })));
+        match line {
+            "GET /v4/sessions/old/players" => Some((200, json!([player(7, &track()), player(8, &track())]))),
+            _ if line.starts_with("DELETE") && DELETES.fetch_add(1, Ordering::SeqCst) < 2 => gone,
+            _ => healthy(line),
+        }
+    }
+    let held = (0..4).map(|_| ready("n", false));
+    let hellos = held.chain([ready("old", true)]).collect();
+    let mut world = world(hellos, Some("old"), answer).await;
+    let seen = world.until("state").await;
+    let carried = seen
+        .iter()
+        .filter(|line| line.ends_with("resumed=true holding a track"));
+    assert_eq!((carried.count(), seen.last().unwrap().as_str()), (2, "state new"));
+    let log = world.fake.log();
+    for guild in [7, 8] {
+        let ended = format!("DELETE /v4/sessions/old/players/{guild} ");
+        assert_eq!(
+            log.iter().filter(|line| line.starts_with(&ended)).count(),
+            2,
+            "{log:#?}"
+        );
+    }
+    assert!(
+        log.iter().any(|line| line.starts_with("CLOSE")),
+        "nobody keeps it: {log:#?}"
     );
 }
 

@@ -198,6 +198,31 @@ async fn a_limit_that_outlasts_the_deadline_fails_at_once() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_for_the_limit_go_in_the_order_in_which_they_came() {
+    let server = Server::new([]).await;
+    // Ten a second: each is alone on its way.
+    server.discord.share(4);
+    let mut calls = JoinSet::new();
+    for channel in 1..=30 {
+        let discord = server.discord.clone();
+        calls.spawn(async move {
+            let message = Message::default();
+            discord.edit_message(Id::new(channel), Id::new(9), &message).await
+        });
+        // Others come while some wait.
+        tokio::time::sleep(Duration::from_millis(37)).await;
+    }
+    while let Some(call) = calls.join_next().await {
+        call.unwrap().unwrap();
+    }
+    let lines: Vec<String> = server.got().into_iter().map(|got| got.line).collect();
+    let expected: Vec<String> = (1..=30)
+        .map(|id| format!("PATCH /api/v10/channels/{id}/messages/9"))
+        .collect();
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
 async fn a_limited_answer_to_an_interaction_is_tried_once_more() {
     let server = Server::new([limited("0.2", false), limited("0.2", false)]).await;
     let refused = server.discord.respond(Id::new(1), "a", &Response::DeferredUpdate).await;

@@ -154,6 +154,7 @@ trouble-too-late = Das hat zu lange gedauert, ich habe nichts getan. Versuch es 
 trouble-nothing-found = Zu **{ $query }** habe ich nichts gefunden. Versuch andere Wörter oder einen Link.
 trouble-load-failed = Ich habe es gefunden, konnte es aber nicht laden. Vielleicht ist es privat oder gesperrt; nimm etwas anderes.
 trouble-cannot-join = In { $channel } kann ich nicht spielen. { $reason }
+trouble-voice-unknown = Discord sagt mir gerade nicht, in welchem Sprachkanal du bist. Ich habe nichts getan; versuch es gleich noch einmal.
 trouble-not-voice = { $channel } ist kein Sprachkanal. Wähl einen aus, oder geh in einen und lass die Angabe weg.
 trouble-left-guild = Ich bin auf diesem Server kein Mitglied mehr. Lade mich zuerst wieder ein.
 trouble-busy = Das war viel auf einmal. Warte ein paar Sekunden und versuch es noch einmal.

@@ -154,6 +154,7 @@ trouble-too-late = That took too long, so I did nothing. Please try again.
 trouble-nothing-found = I found nothing for **{ $query }**. Try other words or a link.
 trouble-load-failed = I found it but could not load it. It may be private or blocked; try another one.
 trouble-cannot-join = I can't play in { $channel }. { $reason }
+trouble-voice-unknown = Discord is slow to tell me which voice channel you are in, so I did nothing. Try again in a moment.
 trouble-not-voice = { $channel } is no voice channel. Choose one, or join one and leave the option out.
 trouble-left-guild = I'm no longer a member of this server. Invite me again first.
 trouble-busy = That was a lot at once. Wait a few seconds and try again.

@@ -6,6 +6,7 @@ pub(super) mod frozen;
 pub(super) mod nodes;
 pub(super) mod outage;
 pub(super) mod roll;
+mod takeovers;
 
 use crate::figure::{Aim, Figure};
 use crate::people::Served;
@@ -20,6 +21,7 @@ fn none(what: &str, count: usize) -> Figure {
 
 /// What never may happen, whatever fails: logins, joins, unanswered commands, lost ones, broken rules.
 async fn unbothered(stage: &Stage, served: Option<Served>) -> Vec<Figure> {
+    stage.keep_logs();
     let count = |number: u64| usize::try_from(number).unwrap();
     let mut figures = vec![
         none("IDENTIFYs", count(stage.since("identify").await)),

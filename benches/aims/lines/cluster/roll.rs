@@ -1,6 +1,7 @@
 //! A rolling restart of all replicas.
 
 use super::super::Line;
+use super::takeovers::Takeovers;
 use super::{none, unbothered};
 use crate::figure::Outcome;
 use crate::people::People;
@@ -18,19 +19,21 @@ async fn measure() -> Outcome {
     };
     let people = People::begin(&stage.team.world, stage.one_of_each_shard().into_values()).await;
     let began_ms = stage.now_ms().await;
-    let mut refused = 0;
+    let (mut refused, mut taken) = (0, Takeovers::begin(&stage).await);
     for name in ["c", "b", "a"] {
-        let (status, _) = stage.team.take(name).terminate().await;
+        let (status, log) = stage.team.take(name).terminate().await;
+        taken.read(&log);
         refused += usize::from(!status.success());
         stage.team.start(name).await;
         stage.team.settled().await;
     }
     let served = people.end(&stage.team.world, &stage.team.setup).await;
-    let gaps = stage.gaps(&stage.long, began_ms).await.len() + stage.gaps(&stage.short, began_ms).await.len();
+    let gaps = stage.gaps(&stage.long, began_ms).await.len();
     let mut figures = vec![
         none("replicas that did not leave in order", refused),
-        none("guilds with a gap", gaps),
+        none("guilds with a gap, of those whose track went on", gaps),
     ];
+    figures.extend(taken.silences(&stage, began_ms).await);
     figures.extend(unbothered(&stage, Some(served)).await);
     Outcome::Measured(figures)
 }
