@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio::time::sleep;
+
 use crate::crowd::{self, Place};
 use crate::figure::{Aim, Figure, median, ms, percentile};
 use crate::harness::{Bot, Setup, World};
@@ -26,8 +28,11 @@ struct Seen {
 pub(super) async fn figures(world: &World, setup: &Setup, places: &[Place], few: usize) -> Vec<Figure> {
     let bot = setup.ready().await;
     crowd::play(world, &places[..few], TITLE).await;
+    // Past an auto-save: what happens for the first time is new on the page, whatever the number of guilds.
+    sleep(super::SETTLES).await;
     let small = look(&bot).await;
     crowd::play(world, &places[few..], TITLE).await;
+    sleep(super::SETTLES).await;
     let large = look(&bot).await;
     bot.kill().await;
     let figure = |what: &str, value, unit, against, of: &str, aim| Figure::new(what, value, unit, against, of, aim);
