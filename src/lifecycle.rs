@@ -41,6 +41,11 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).draining = true;
     }
 
+    /// Whether it is leaving.
+    pub fn is_draining(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).draining
+    }
+
     /// What is still waited for; empty when ready.
     pub fn missing(&self) -> Vec<String> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,14 +1,15 @@
 //! The periodic auto-save: one batch a round, whatever the number of players.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Process, RunError, metering};
-use crate::telemetry::metrics::labels::Outcome;
+use super::metering::{self, Round};
+use super::{Process, RunError};
 
 pub(super) fn start(process: &Arc<Process>, tasks: &mut JoinSet<Result<(), RunError>>, stop: &CancellationToken) {
     let (process, stop) = (Arc::clone(process), stop.clone());
@@ -33,6 +34,7 @@ async fn round(process: &Process) {
         batch.extend(shard.guilds.checkpoints().await);
     }
     if batch.is_empty() {
+        metering::nothing_to_save(&process.metrics, players, began);
         debug!(players, "nothing to auto-save");
         return;
     }
@@ -41,15 +43,16 @@ async fn round(process: &Process) {
     for (_, shard) in &shards {
         shard.guilds.checkpointed(&batch, result.as_deref().map_err(|_| ()));
     }
+    let written = result.as_ref().ok();
+    let written = written.map(|lost| (batch.len() - lost.len(), lost.len()));
+    metering::autosaved(&process.metrics, &Round { began, took, written });
     match result {
         Ok(lost) => {
             let written = batch.len() - lost.len();
-            metering::autosaved(&process.metrics, Outcome::Ok, written, took);
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             info!(players, written, took_ms, "auto-saved");
         }
         Err(error) => {
-            metering::autosaved(&process.metrics, Outcome::Error, 0, took);
             warn!(%error, players, "auto-save failed; the next round tries again");
         }
     }

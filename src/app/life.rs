@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::identity::Identity;
 use super::shard::{self, Shard};
 use super::trail::Recoveries;
-use super::{Process, RunError, STUCK, Stop, autosave, drains, identity, reach, recoveries, tickets};
+use super::{Process, RunError, STUCK, Stop, autosave, drains, identity, metering, reach, recoveries, tickets};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Drained, Duty, Election, Ended, Handle, Member, Opening};
 use crate::gateway::SharedQueue;
@@ -54,10 +54,13 @@ impl Life {
         coordinating.spawn(coordinator);
         let mut tasks = JoinSet::new();
         let recoveries = recoveries::start(process, &member, &mut tasks, &tasks_stop);
-        let queue = tickets::queue(&process.store, identity, &mut tasks, &tasks_stop);
+        let queue = tickets::queue(process, identity, &mut tasks, &tasks_stop);
         autosave::start(process, &mut tasks, &tasks_stop);
         drains::start(process, &mut tasks, &tasks_stop);
         reach::start(process, &identity.gateway_url, &mut tasks, &tasks_stop);
+        metering::watch_starts(process, identity, &mut tasks, &tasks_stop);
+        let (shards, watched) = (identity.shards, cluster.clone());
+        metering::watch_cluster(process, &member, shards, watched, &mut tasks, &tasks_stop);
         identity::register_commands(process, identity, cluster.clone(), &mut tasks, &tasks_stop);
         process
             .overview

@@ -37,6 +37,7 @@ use crate::discord::Discord;
 use crate::lavalink::NodeConfig;
 use crate::lifecycle::{Readiness, Waiting, wall_ms};
 use crate::model::ids::MemberId;
+use crate::store::observed::observed;
 use crate::store::{self, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
 use crate::telemetry::http::{self, Pages};
@@ -96,6 +97,8 @@ pub(crate) struct Process {
     pub(crate) overview: Arc<Overview>,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) driven: Driven,
+    /// Which shards have a session with which node, for figures.
+    sessions: metering::Sessions,
     /// What is known of the nodes, whatever the shard.
     pub(crate) nodes: Arc<[NodeConfig]>,
 }
@@ -119,6 +122,7 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
     let result = match open_store(&settings, &stop.asked).await {
         Ok(Some(store)) => {
             drop(waiting_store);
+            let store = observed(store, Arc::new(metering::Calls(Arc::clone(&metrics))));
             let ground = Ground {
                 settings,
                 store,
@@ -276,6 +280,7 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         overview,
         heartbeats,
         driven: Driven::default(),
+        sessions: metering::Sessions::default(),
         nodes,
     })
 }

@@ -12,7 +12,6 @@ use tracing::debug;
 use super::{Process, RunError};
 use crate::cluster::Member;
 use crate::guild::Recovery;
-use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
 use crate::player::Trigger;
 use crate::store::RecoveryRow;
@@ -102,12 +101,13 @@ impl Keeper {
             }
             Trigger::NodeLost | Trigger::SessionLost => None,
         };
-        let mut row = row(recovery, self.member.id.clone());
+        let mut row = row(&recovery, self.member.id.clone());
         let trace = told(&row, parent.as_deref());
         row.trace_id = trace
             .as_deref()
             .and_then(|trace| trace.split('-').nth(1))
             .map(ToOwned::to_owned);
+        recovery.count(&self.process.metrics, row.trace_id.clone());
         self.process.overview.recovered(row.clone());
         self.batch.push(row);
     }
@@ -156,21 +156,16 @@ fn told(row: &RecoveryRow, parent: Option<&str>) -> Option<String> {
     trace
 }
 
-fn row(recovery: Recovery, member: MemberId) -> RecoveryRow {
-    let Recovery {
-        shard,
-        guild,
-        recovered,
-    } = recovery;
-    let ended_ms = wall_ms();
+fn row(recovery: &Recovery, member: MemberId) -> RecoveryRow {
+    let recovered = &recovery.recovered;
     RecoveryRow {
-        guild,
-        shard,
+        guild: recovery.guild,
+        shard: recovery.shard,
         member,
         trigger: recovered.trigger.name().to_owned(),
         outcome: recovered.outcome.name().to_owned(),
-        at_ms: ended_ms,
-        took_ms: u64::try_from(ended_ms - recovered.began_ms).unwrap_or(0),
+        at_ms: recovery.ended_ms,
+        took_ms: recovery.took_ms(),
         gap_ms: recovered.gap_ms,
         lost_ms: Some(recovered.began_ms),
         phases: recovered

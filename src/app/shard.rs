@@ -13,8 +13,9 @@ use tracing::{debug, info, warn};
 
 use super::identity::Identity;
 use super::loading::{Careful, Loading, Suspect};
+use super::metering::{self, ShardMeter};
 use super::taking::{Taking, part, taking};
-use super::{Process, RunError, build, metering, retry};
+use super::{Process, RunError, build, retry};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Cause, Claimed, Member};
 use crate::gateway::{self, FromShard, SharedQueue};
@@ -26,6 +27,7 @@ use crate::model::ids::{Epoch, GuildId, NodeName};
 use crate::model::signal::Signal;
 use crate::player::{Before, Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
+use crate::telemetry::metrics::labels::Queue;
 use crate::telemetry::spans::Open;
 
 /// Events that may wait between a socket and the guilds.
@@ -152,6 +154,7 @@ struct Driving {
     /// Open until the node's session is there.
     resuming: HashMap<NodeName, Open>,
     guilds: Arc<Guilds>,
+    meter: ShardMeter,
     from_shard: mpsc::Receiver<FromShard>,
     from_nodes: mpsc::Receiver<NodeMessage>,
     gateway: JoinSet<Option<GatewaySession>>,
@@ -227,6 +230,11 @@ impl Driving {
         let resuming = resuming.map(|node| (node.name.clone(), part(&whole, "lavalink.resume", now_ms)));
         let resuming = resuming.collect();
         let taking = Some(Taking::begin(whole, now_ms));
+        let meter = ShardMeter::new(
+            Arc::clone(&start.process.metrics),
+            start.number,
+            guilds.around().gateway.clone(),
+        );
         let heard = Arc::downgrade(&guilds);
         guilds
             .around()
@@ -244,6 +252,7 @@ impl Driving {
             taking,
             resuming,
             guilds,
+            meter,
             from_shard,
             from_nodes,
             gateway,
@@ -271,7 +280,10 @@ impl Driving {
                     if std::mem::replace(&mut turns, guilds.around().gateway.turns()) != turns {
                         heartbeat.touch();
                     }
-                    metering::shard(&self.start.process.metrics, self.start.number, &guilds.around().gateway);
+                    self.meter.look(&[
+                        (Queue::GatewayEvents, self.from_shard.len()),
+                        (Queue::NodeMessages, self.from_nodes.len()),
+                    ]);
                 }
                 Some(event) = self.from_shard.recv() => {
                     if let Some(error) = self.shard_events(event).await {
@@ -414,7 +426,10 @@ impl Driving {
                     resuming.end(wall_ms());
                 }
                 info!(shard = self.start.number, %node, ?state, "a Lavalink session changed");
-                metering::node_state(&self.start.process.metrics, &node, state);
+                let process = &self.start.process;
+                process
+                    .sessions
+                    .state(&process.metrics, self.start.number, &node, state);
                 self.guilds.nodes_changed();
             }
             NodeMessage::Stats { node, stats } => metering::node_stats(&self.start.process.metrics, &node, &stats),
@@ -471,7 +486,9 @@ impl Driving {
                 Some(_) = self.from_nodes.recv() => {}
             }
         }
-        self.start.process.driven.ended(self.start.number);
+        let process = &self.start.process;
+        process.sessions.ended(&process.metrics, self.start.number);
+        process.driven.ended(self.start.number);
     }
 }
 

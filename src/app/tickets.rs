@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::RunError;
 use super::identity::Identity;
+use super::{Process, RunError, metering};
 use crate::cluster::budget;
 use crate::gateway::SharedQueue;
 use crate::gateway::identify::{IdentifyQueue, NoTicket, SPACING, Tickets};
 use crate::model::ids::UserId;
 use crate::store::{SharedStore, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// When the store does not answer, it is asked again after this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ struct Allowed {
 
 /// The queue of this process's shards that want to IDENTIFY, as one of `tasks`.
 pub(super) fn queue(
-    store: &SharedStore,
+    process: &Process,
     identity: &Identity,
     tasks: &mut JoinSet<Result<(), RunError>>,
     stop: &CancellationToken,
@@ -47,7 +48,9 @@ pub(super) fn queue(
         reserve: budget::reserve(identity.shards, identity.starts),
         max_concurrency: identity.max_concurrency,
     };
-    let (queue, task) = IdentifyQueue::new(of_store(Arc::clone(store), allowed), stop.clone());
+    let metrics = Arc::clone(&process.metrics);
+    let tickets = of_store(Arc::clone(&process.store), allowed, metrics);
+    let (queue, task) = IdentifyQueue::new(tickets, stop.clone());
     tasks.spawn(async move {
         task.await;
         Ok(())
@@ -55,12 +58,15 @@ pub(super) fn queue(
     queue
 }
 
-fn of_store(store: SharedStore, allowed: Allowed) -> Tickets {
+fn of_store(store: SharedStore, allowed: Allowed, metrics: Arc<Metrics>) -> Tickets {
     Arc::new(move |shard| {
-        let store = Arc::clone(&store);
+        let (store, metrics) = (Arc::clone(&store), Arc::clone(&metrics));
         Box::pin(async move {
             match ticket(&store, allowed, shard).await {
-                Ok(Ok(wait)) => Ok(wait),
+                Ok(Ok((wait, left))) => {
+                    metering::starts_left(&metrics, left);
+                    Ok(wait)
+                }
                 Ok(Err(until_full)) => {
                     tracing::error!(
                         shard,
@@ -81,12 +87,16 @@ fn of_store(store: SharedStore, allowed: Allowed) -> Tickets {
     })
 }
 
-/// How long to wait before the shard may IDENTIFY. `Ok(Err(wait))`: the day's budget is spent, and full again after that.
+/// How long to wait before the shard may IDENTIFY, and how many are left then. `Ok(Err(wait))`: the day's budget is spent, and full again after that.
 /// The bucket comes first: what is lost when the second step fails is then a moment, not one of a thousand.
-async fn ticket(store: &SharedStore, allowed: Allowed, shard: u32) -> Result<Result<Duration, Duration>, StoreError> {
+async fn ticket(
+    store: &SharedStore,
+    allowed: Allowed,
+    shard: u32,
+) -> Result<Result<(Duration, u32), Duration>, StoreError> {
     let wait = reserve(store, shard % allowed.max_concurrency.max(1)).await?;
     let taken = budget::take(store, allowed.bot, allowed.total, allowed.reserve).await?;
-    Ok(taken.map(|_left| wait))
+    Ok(taken.map(|left| (wait, left.remaining)))
 }
 
 /// Takes the bucket's next free moment; returns how long it is until then.
@@ -136,7 +146,7 @@ mod tests {
     async fn replicas_on_one_store_share_the_buckets_and_the_days_budget() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (store(&folder).await, store(&folder).await);
-        let wait = |ticket: Result<Duration, Duration>| ticket.unwrap().as_millis();
+        let wait = |ticket: Result<(Duration, u32), Duration>| ticket.unwrap().0.as_millis();
         let first = wait(ticket(&a, ALLOWED, 0).await.unwrap());
         let other_bucket = wait(ticket(&b, ALLOWED, 1).await.unwrap());
         let same_bucket = wait(ticket(&b, ALLOWED, 2).await.unwrap());
@@ -146,7 +156,7 @@ mod tests {
             let spent = ticket(store, ALLOWED, 0).await.unwrap().unwrap_err();
             assert!(spent > Duration::from_hours(23), "full again after {spent:?}");
         }
-        let refused = of_store(a, ALLOWED)(0).await.unwrap_err();
+        let refused = of_store(a, ALLOWED, Arc::default())(0).await.unwrap_err();
         assert_eq!(refused.retry_after, SPENT);
     }
 

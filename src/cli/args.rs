@@ -105,6 +105,9 @@ pub struct SimArgs {
     /// How often Discord wants a heartbeat, in ms
     #[arg(long, default_value_t = 41_250, value_parser = clap::value_parser!(u64).range(1..))]
     pub heartbeat_ms: u64,
+    /// How often a node says how its players do, in ms
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub stats_ms: u64,
 }
 
 /// What `segue sim` does besides running.

@@ -82,6 +82,7 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
         voice_endpoint: args.voice_endpoint,
         session_ttl_ms: args.session_ttl_ms,
         heartbeat_ms: args.heartbeat_ms,
+        stats_ms: args.stats_ms,
     })
     .await?;
     out.line(serde_json::to_string(&sim.ready).map_err(|error| Failure(error.to_string()))?);

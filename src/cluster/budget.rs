@@ -98,6 +98,13 @@ pub fn spend(stored: Option<Budget>, bot: UserId, total: u32, reserve: u32, now_
     })
 }
 
+/// What is left now. Pure.
+fn remaining(stored: Option<Budget>, bot: UserId, total: u32, now_ms: i64) -> u32 {
+    stored
+        .filter(|stored| is_current(*stored, bot, now_ms))
+        .map_or(total, |stored| stored.remaining)
+}
+
 fn is_current(stored: Budget, bot: UserId, now_ms: i64) -> bool {
     stored.bot == bot && stored.window_end_ms > now_ms && stored.window_end_ms - now_ms <= FAR_MS
 }
@@ -106,6 +113,14 @@ fn is_current(stored: Budget, bot: UserId, now_ms: i64) -> bool {
 pub async fn tell(store: &SharedStore, said: StartLimit) -> Result<(), StoreError> {
     change(store, |stored, now_ms| Some(resync(stored, said, now_ms))).await?;
     Ok(())
+}
+
+/// How many IDENTIFYs are left, of `total` per window.
+pub async fn left(store: &SharedStore, bot: UserId, total: u32) -> Result<u32, StoreError> {
+    let stored = store.meta(KEY).await?;
+    let now_ms = store.now_ms().await?;
+    let stored = stored.and_then(|value| serde_json::from_value(value).ok());
+    Ok(remaining(stored, bot, total, now_ms))
 }
 
 /// Takes one IDENTIFY out of the budget. `Ok(Err(wait))`: only the reserve is left; ask again after that.

@@ -26,7 +26,7 @@ use url::Url;
 pub use self::error::DiscordError;
 pub use self::interactions::Response;
 pub use self::permissions::{TextAccess, VoiceAccess, VoiceKind};
-pub use self::transport::CallHook;
+pub use self::transport::{Attempted, CallHook};
 use self::transport::{Call, Lane, Setup, Transport};
 use crate::model::ids::{ApplicationId, InteractionId, MemberId, UserId, issued_ms};
 

@@ -37,8 +37,23 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How long a refused token is not tried again.
 const REFUSED_MS: i64 = 60_000;
 
-/// Told about every attempt: method, route template, status (0 without an answer) and how long it took.
-pub type CallHook = Arc<dyn Fn(&'static str, &'static str, u16, Duration) + Send + Sync>;
+/// One attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// `GET`, …
+    pub method: &'static str,
+    /// The route's template.
+    pub route: &'static str,
+    /// 0 without an answer.
+    pub status: u16,
+    /// How long it took.
+    pub took: Duration,
+    /// Of a 429, whose limit it was: `user`, `global` or `shared`.
+    pub limited: Option<&'static str>,
+}
+
+/// Told about every attempt.
+pub type CallHook = Arc<dyn Fn(&Attempted) + Send + Sync>;
 
 /// Who answers for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,7 +278,13 @@ impl Transport {
         tracing::Span::current().record("status", status);
         tracing::debug!(status, took_ms = began.elapsed().as_millis(), "discord answered");
         if let Some(hook) = &self.hook {
-            hook(call.method.name(), call.template, status, began.elapsed());
+            hook(&Attempted {
+                method: call.method.name(),
+                route: call.template,
+                status,
+                took: began.elapsed(),
+                limited: answer.as_ref().ok().filter(|answer| answer.status == 429).map(scope),
+            });
         }
         match answer {
             Ok(answer) => self.judge(call, answer, sent_ms),
@@ -311,11 +332,7 @@ impl Transport {
             200..=299 => Attempt::Done(answer),
             429 => {
                 let retry_after = retry_after(&answer);
-                let global = answer.headers.contains_key("x-ratelimit-global")
-                    || answer
-                        .headers
-                        .get("x-ratelimit-scope")
-                        .is_some_and(|scope| scope == "global");
+                let global = scope(&answer) == "global";
                 tracing::warn!(route = call.template, ?retry_after, global, "rate limited by Discord");
                 if call.lane == Lane::Bot {
                     lock(&self.limits).refused(key, retry_after, global, now);
@@ -331,6 +348,21 @@ impl Transport {
                 Attempt::Failed { error, unsent: false }
             }
         }
+    }
+}
+
+/// Whose limit a 429 is about. Older answers name the global one in a header of its own, and no other.
+fn scope(answer: &Answer) -> &'static str {
+    let named = |word| {
+        let scope = answer.headers.get("x-ratelimit-scope");
+        scope.is_some_and(|scope| scope == word)
+    };
+    if answer.headers.contains_key("x-ratelimit-global") || named("global") {
+        "global"
+    } else if named("shared") {
+        "shared"
+    } else {
+        "user"
     }
 }
 

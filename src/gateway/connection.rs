@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) overdue: Option<Instant>,
     /// Whether it began with a session.
     pub(super) resuming: bool,
+    /// Whether HELLO came: after a socket that just broke, twilight makes another one by itself, and it comes again.
+    pub(super) greeted: bool,
 }
 
 /// An address twilight can use: it panics on others.

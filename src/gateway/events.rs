@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
 use tokio::time::Instant;
-use twilight_gateway::EventTypeFlags;
 use twilight_model::gateway::OpCode;
 use twilight_model::gateway::event::{GatewayEvent, GatewayEventDeserializer};
 
 use super::connection::Connection;
 use super::reconnect::Ended;
-use super::route::{Routed, WANTED, route};
+use super::route::{Routed, route};
 use super::shard::{PATIENCE, Task};
+use super::tally::Kind;
 use super::{FromShard, ShardState, lock};
 use crate::model::ids::GuildId;
 use crate::model::signal::Signal;
@@ -42,15 +42,6 @@ struct ReadyGuild {
 }
 
 type Header = GatewayEventDeserializer<'static>;
-
-/// The name of an event that is parsed.
-fn wanted(name: &str) -> Option<&'static str> {
-    let kind = EventTypeFlags::try_from((OpCode::Dispatch, Some(name))).ok()?;
-    WANTED
-        .contains(kind)
-        .then(|| kind.iter_names().next())?
-        .map(|(name, _)| name)
-}
 
 /// As `twilight_gateway::parse`, which would look for the header again. `None` when it cannot be read.
 fn read(header: Header, text: String) -> Option<GatewayEvent> {
@@ -89,6 +80,9 @@ impl Task {
         // 41.25 s is what Discord says in practice; an unreadable HELLO is not one that twilight accepted.
         let interval = serde_json::from_str::<Frame<Hello>>(text).map_or(41_250, |frame| frame.d.heartbeat_interval);
         lock(&self.shared.sends).connected(Duration::from_millis(interval));
+        if std::mem::replace(&mut connection.greeted, true) {
+            self.lost = Some(Ended::Closed(None).word());
+        }
         if connection.resuming {
             lock(&self.shared.counts).resumes += 1;
             connection.overdue = Some(Instant::now() + PATIENCE);
@@ -100,22 +94,22 @@ impl Task {
     }
 
     fn dispatch(&mut self, connection: &mut Connection, seq: u64, header: Header, text: String) {
-        let name = header.event_type().unwrap_or_default();
-        match name {
-            "READY" => return self.on_ready(connection, seq, &text),
-            "RESUMED" => {
-                self.shared.watermark.receive(seq);
-                return self.ready(connection, true);
-            }
-            _ => {}
+        let kind = Kind::of(header.event_type().unwrap_or_default());
+        self.shared.tally.arrived(kind);
+        if kind == Kind::Ready {
+            return self.on_ready(connection, seq, &text);
+        }
+        if kind == Kind::Resumed {
+            self.shared.watermark.receive(seq);
+            return self.ready(connection, true);
         }
         if connection.overdue.is_some() {
             // A long replay is not silence.
             connection.overdue = Some(Instant::now() + PATIENCE);
         }
-        let Some(kind) = wanted(name) else {
+        if !kind.is_parsed() {
             return self.shared.watermark.receive(seq);
-        };
+        }
         match read(header, text) {
             Some(GatewayEvent::Dispatch(_, event)) => {
                 let routed = route(event, self.spec.bot, &mut lock(&self.shared.voices));
@@ -123,7 +117,7 @@ impl Task {
             }
             Some(_) => self.shared.watermark.receive(seq),
             None => {
-                self.note_malformed(kind);
+                self.note_malformed(kind.name());
                 self.shared.watermark.receive(seq);
             }
         }
@@ -148,11 +142,13 @@ impl Task {
             Routed::Guild(guild, Signal::MemberVoice { .. }) if !self.shared.hears(guild) => {
                 return self.shared.watermark.receive(seq);
             }
-            Routed::Guild(guild, signal) => FromShard::Guild {
-                guild,
-                signal,
-                seen: self.shared.watermark.ticket(seq),
-            },
+            Routed::Guild(guild, signal) => {
+                let seen = self.shared.watermark.ticket(seq);
+                if std::mem::take(&mut self.times) {
+                    seen.timed(Instant::now());
+                }
+                FromShard::Guild { guild, signal, seen }
+            }
             Routed::Interaction(interaction) => FromShard::Interaction {
                 interaction,
                 seen: self.shared.watermark.ticket(seq),

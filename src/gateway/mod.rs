@@ -13,12 +13,15 @@ pub mod route;
 pub mod sends;
 pub mod session;
 mod shard;
+mod tally;
 pub mod voices;
 pub mod watermark;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -29,6 +32,7 @@ use twilight_model::gateway::payload::incoming::InteractionCreate;
 pub use self::identify::SharedQueue;
 use self::sends::Sends;
 pub use self::sends::{Priority, QueueFull, VoiceRequest};
+use self::tally::Tally;
 use self::voices::Voices;
 pub use self::voices::{GuildCount, GuildVoices};
 pub use self::watermark::Seen;
@@ -161,6 +165,7 @@ struct Shared {
     /// How often the task went round.
     turns: AtomicU64,
     counts: Mutex<ShardCounts>,
+    tally: Tally,
     hearers: OnceLock<Hearers>,
 }
 
@@ -195,6 +200,7 @@ pub fn open(
         latency_ms: AtomicU64::new(NO_LATENCY),
         turns: AtomicU64::new(0),
         counts: Mutex::default(),
+        tally: Tally::default(),
         hearers: OnceLock::new(),
     });
     let task = shard::Task::new(spec, queue, out, authority, stop, Arc::clone(&shared));
@@ -265,6 +271,32 @@ impl ShardHandle {
     /// Counts since the start.
     pub fn counts(&self) -> ShardCounts {
         *lock(&self.0.counts)
+    }
+
+    /// Dispatches since the start, by Discord's name; those that nobody needs are `other`.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = (&'static str, u64)> + use<> {
+        self.0.tally.events().into_iter()
+    }
+
+    /// Connections since the start that followed another, by why that ended ([`reconnect::Ended::word`]) and whether the
+    /// session went on.
+    pub fn reconnects(&self) -> BTreeMap<(&'static str, bool), u64> {
+        self.0.tally.reconnects()
+    }
+
+    /// From the socket until their effects were durable, for some guilds' events since the last call: one at a time.
+    pub fn lags(&self) -> Vec<Duration> {
+        self.0.watermark.lags()
+    }
+
+    /// Requests for voice channels that are still to be sent.
+    pub fn voice_requests(&self) -> usize {
+        lock(&self.0.sends).waiting()
+    }
+
+    /// Events that were handed on and are not processed yet.
+    pub fn unprocessed(&self) -> usize {
+        self.0.watermark.tickets()
     }
 }
 

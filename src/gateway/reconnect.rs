@@ -44,6 +44,41 @@ impl Ended {
             Self::Unreachable | Self::Invalid { .. } | Self::Asked | Self::Silent => None,
         }
     }
+
+    /// As metrics name it: one of a few words. Close codes that Discord does not document are `other`.
+    pub fn word(self) -> &'static str {
+        const CODES: [(u16, &str); 18] = [
+            (1000, "1000"),
+            (1001, "1001"),
+            (1006, "1006"),
+            (4000, "4000"),
+            (4001, "4001"),
+            (4002, "4002"),
+            (4003, "4003"),
+            (4004, "4004"),
+            (4005, "4005"),
+            (4006, "4006"),
+            (4007, "4007"),
+            (4008, "4008"),
+            (4009, "4009"),
+            (4010, "4010"),
+            (4011, "4011"),
+            (4012, "4012"),
+            (4013, "4013"),
+            (4014, "4014"),
+        ];
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Closed(None) => "io",
+            Self::Closed(Some(code)) => CODES
+                .iter()
+                .find(|(known, _)| *known == code)
+                .map_or("other", |(_, word)| word),
+            Self::Invalid { .. } => "invalid_session",
+            Self::Asked => "reconnect",
+            Self::Silent => "silent",
+        }
+    }
 }
 
 /// What comes next.

@@ -58,6 +58,10 @@ pub(super) struct Task {
     live: Option<Live>,
     reconnect: Reconnect,
     pub(super) malformed: HashSet<String>,
+    /// Whether the next event of a guild is timed: one of a bunch, so that the clock is not asked for each.
+    pub(super) times: bool,
+    /// Why the last connection ended.
+    pub(super) lost: Option<&'static str>,
 }
 
 impl Task {
@@ -96,6 +100,8 @@ impl Task {
             live,
             reconnect: Reconnect::default(),
             malformed: HashSet::new(),
+            times: false,
+            lost: None,
         }
     }
 
@@ -217,6 +223,7 @@ impl Task {
             turn: Turn::Not,
             overdue: Some(Instant::now() + PATIENCE),
             resuming: self.live.is_some(),
+            greeted: false,
         })
     }
 
@@ -253,6 +260,7 @@ impl Task {
         first: Option<Result<Message, twilight_gateway::error::ReceiveMessageError>>,
     ) -> Option<Ended> {
         let (mut next, mut taken) = (Some(first), 0);
+        self.times = true;
         while let Some(item) = next {
             if let Some(ended) = self.item(connection, item) {
                 return Some(ended);
@@ -298,6 +306,9 @@ impl Task {
     /// READY or RESUMED arrived.
     pub(super) fn ready(&mut self, connection: &mut Connection, resumed: bool) {
         self.reconnect.succeeded();
+        if let Some(reason) = self.lost.take() {
+            self.shared.tally.reconnected(reason, resumed);
+        }
         connection.overdue = None;
         self.set_state(ShardState::Active);
         let Some(session) = self.session() else { return };
@@ -334,6 +345,7 @@ impl Task {
         let jitter = rand::rng().random_range(0.0..1.0);
         let verdict = self.reconnect.ended(ended, self.live.is_some(), Instant::now(), jitter);
         lock(&self.shared.counts).ends += 1;
+        self.lost = Some(ended.word());
         self.shared.latency_ms.store(NO_LATENCY, Ordering::Relaxed);
         tracing::info!(
             shard = self.spec.shard.number(),

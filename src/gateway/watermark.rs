@@ -5,11 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Most tickets that may be out before the shard stops reading from Discord.
 pub const OPEN_LIMIT: usize = 8_192;
+/// Most times that are kept until somebody asks for them.
+const LAGS: usize = 64;
 
 /// Shared between a shard's task, its handle and the tickets.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,10 @@ struct Marks {
     open: BTreeMap<u64, u32>,
     /// Of this session and those before.
     tickets: usize,
+    /// The event that is timed, and since when.
+    timed: Option<(u64, Instant)>,
+    /// How long those took that were timed.
+    lags: Vec<Duration>,
 }
 
 /// One event is being processed. Drop it when the event's effects are durable.
@@ -50,6 +58,7 @@ impl Watermark {
         marks.session += 1;
         marks.received = seq;
         marks.open.clear();
+        marks.timed = None;
     }
 
     /// `seq` arrived and, unless there are tickets for it, needs no processing.
@@ -86,6 +95,16 @@ impl Watermark {
         self.lock().received
     }
 
+    /// How many tickets are out.
+    pub fn tickets(&self) -> usize {
+        self.lock().tickets
+    }
+
+    /// How long the events took that were timed ([`Seen::timed`]) and finished since the last call.
+    pub fn lags(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.lock().lags)
+    }
+
     /// Whether as many tickets are out as may be.
     pub fn is_full(&self) -> bool {
         self.lock().tickets >= OPEN_LIMIT
@@ -102,6 +121,14 @@ impl Watermark {
 }
 
 impl Seen {
+    /// From `since` until it is processed is to be told by [`Watermark::lags`], unless another one is being timed.
+    pub fn timed(&self, since: Instant) {
+        let mut marks = self.mark.lock();
+        if marks.session == self.session && marks.timed.is_none() && marks.lags.len() < LAGS {
+            marks.timed = Some((self.seq, since));
+        }
+    }
+
     /// The event is not processed and will not be by this process: Discord is to send it to the successor again.
     pub fn unprocessed(mut self) {
         self.finished = false;
@@ -139,6 +166,9 @@ impl Drop for Seen {
     fn drop(&mut self) {
         let mut marks = self.mark.lock();
         marks.tickets -= 1;
+        let timed = marks
+            .timed
+            .filter(|(seq, _)| *seq == self.seq && marks.session == self.session);
         if self.finished
             && marks.session == self.session
             && let Some(count) = marks.open.get_mut(&self.seq)
@@ -146,7 +176,14 @@ impl Drop for Seen {
             *count -= 1;
             if *count == 0 {
                 marks.open.remove(&self.seq);
+                if let Some((_, since)) = timed {
+                    marks.lags.push(since.elapsed());
+                    marks.timed = None;
+                }
             }
+        } else if timed.is_some() {
+            // Left to the successor: it never ends here.
+            marks.timed = None;
         }
         drop(marks);
         self.mark.0.room.notify_one();
@@ -212,6 +249,33 @@ mod tests {
         assert_eq!(mark.processed(), 1);
         drop(new);
         assert_eq!(mark.processed(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_event_at_a_time_is_timed_until_it_is_processed() {
+        let mark = Watermark::default();
+        let (one, two) = (mark.ticket(1), mark.ticket(2));
+        one.timed(Instant::now());
+        tokio::time::advance(Duration::from_millis(30)).await;
+        two.timed(Instant::now());
+        drop(two);
+        assert!(mark.lags().is_empty(), "another one was timed");
+        let twin = one.twin();
+        drop(one);
+        tokio::time::advance(Duration::from_millis(10)).await;
+        drop(twin);
+        assert_eq!((mark.lags(), mark.lags()), (vec![Duration::from_millis(40)], vec![]));
+        let given_up = mark.ticket(3);
+        given_up.timed(Instant::now());
+        given_up.unprocessed();
+        let next = mark.ticket(4);
+        next.timed(Instant::now());
+        drop(next);
+        assert_eq!(
+            mark.lags(),
+            [Duration::ZERO],
+            "one that is given up does not block the next"
+        );
     }
 
     proptest! {

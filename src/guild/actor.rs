@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use tracing::{Span, field, info, info_span, warn};
 
 use super::calls::{self, CallDone};
+use super::metering;
 use super::outward::{self, AccessDone};
 use super::panel::{Panel, PanelDone};
 use super::saving::{SaveDone, Saving};
@@ -19,6 +20,7 @@ use crate::model::ids::{ChannelId, Epoch, GuildId, MemberId, Rev};
 use crate::model::order::{Asked, Order};
 use crate::player::{Call, Context, Effect, Input, Outcomes, Player};
 use crate::store::Checkpoint;
+use crate::telemetry::metrics::labels::Stale;
 
 /// An actor without anything to do ends after this; the store keeps the rest.
 const RETIRE: Duration = Duration::from_mins(1);
@@ -61,6 +63,8 @@ pub(super) struct Actor {
     checking: Option<ChannelId>,
     forget: bool,
     counted: bool,
+    /// Whether it is counted among those that are being recovered.
+    recovering: bool,
     /// Open while a recovery is under way.
     restoring: Span,
     quiet_since: Instant,
@@ -79,6 +83,7 @@ impl Actor {
             checking: None,
             forget: false,
             counted: false,
+            recovering: false,
             restoring: Span::none(),
             quiet_since: Instant::now(),
             around,
@@ -276,7 +281,7 @@ impl Actor {
 
     /// Starts what is due: one call, one save, one panel edit at a time.
     fn act(&mut self) {
-        self.count(self.player.is_playing());
+        self.count(self.player.is_playing(), self.player.is_recovering());
         if !self.calling
             && let Some(call) = self.calls.pop_front()
         {
@@ -289,12 +294,15 @@ impl Actor {
         self.show();
     }
 
-    /// Keeps the shard's number of playing guilds right.
-    fn count(&mut self, playing: bool) {
+    /// Keeps the numbers of guilds right that play and that are being recovered.
+    fn count(&mut self, playing: bool, recovering: bool) {
         if playing != std::mem::replace(&mut self.counted, playing) {
             self.around
                 .playing
                 .fetch_add(if playing { 1 } else { -1 }, Ordering::Relaxed);
+        }
+        if recovering != std::mem::replace(&mut self.recovering, recovering) {
+            metering::recovering(&self.around.metrics, recovering);
         }
     }
 
@@ -308,11 +316,17 @@ impl Actor {
             Done::Called(CallDone { generation, answer }) => {
                 self.calling = false;
                 if let Some(answer) = answer {
+                    if !self.player.awaits(generation) {
+                        self.around.metrics.process.stale(Stale::Play);
+                    }
                     self.step(Input::Answer { generation, answer });
                 }
             }
             Done::Access(AccessDone { channel, result }) => {
                 self.checking = self.checking.filter(|asked| *asked != channel);
+                if !self.player.checks(channel) {
+                    self.around.metrics.process.stale(Stale::Join);
+                }
                 self.step(Input::Access { channel, result });
             }
             Done::Panel(done) => self.panel_done(&done),
@@ -380,6 +394,7 @@ pub(super) const fn next(rev: Rev) -> Rev {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        self.count(false);
+        self.count(false, false);
+        self.stop_saving();
     }
 }

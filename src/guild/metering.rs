@@ -1,13 +1,34 @@
 //! Figures of guilds; never one by guild.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::player::{Outcome as Ended, Recovered as Recovery, Trigger as Began};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::labels::{ByOutcome, ByTrigger, Outcome, Recovered, TrackError, Trigger};
+use crate::telemetry::metrics::labels::{
+    ByOutcome, ByTrigger, NoLabels, Outcome, Phase, Recovered, TrackError, Trigger,
+};
 
 pub(super) fn written(metrics: &Metrics, outcome: Outcome) {
     metrics.snapshots.writes.get_or_create(&ByOutcome { outcome }).inc();
+}
+
+/// A guild's writes fail from now on, or do not any more.
+pub(super) fn failing(metrics: &Metrics, failing: bool) {
+    if failing {
+        metrics.snapshots.age.failing(Instant::now());
+    } else {
+        metrics.snapshots.age.mended();
+    }
+}
+
+/// A recovery began, or is not under way any more.
+pub(super) fn recovering(metrics: &Metrics, recovering: bool) {
+    let inflight = metrics.recoveries.inflight.get_or_create(&NoLabels {});
+    if recovering {
+        inflight.inc();
+    } else {
+        inflight.dec();
+    }
 }
 
 pub(super) fn track_failed(metrics: &Metrics, node: Option<String>) {
@@ -19,7 +40,8 @@ pub(super) fn track_failed(metrics: &Metrics, node: Option<String>) {
     metrics.lavalink.track_errors.get_or_create(&labels).inc();
 }
 
-pub(super) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration) {
+/// A recovery ended; the trace (32 hexadecimal digits) that tells it is where one looks for why it took so long.
+pub(crate) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration, trace: Option<String>) {
     let trigger = match recovery.trigger {
         Began::Crash => Trigger::Crash,
         Began::Handover => Trigger::Drain,
@@ -34,11 +56,48 @@ pub(super) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration) 
         Ended::Restored => Recovered::Restored,
         Ended::Failed => Recovered::Failed,
     };
-    metrics.recoveries.ended(trigger, outcome, took, None);
+    metrics.recoveries.ended(trigger, outcome, took, trace);
+    for (name, ms) in &recovery.phases {
+        if let Some(phase) = Phase::ALL.iter().find(|phase| phase.as_str() == *name) {
+            metrics.recoveries.phase(*phase, Duration::from_millis(*ms));
+        }
+    }
     let gap = Duration::from_millis(recovery.gap_ms).as_secs_f64();
     metrics
         .recoveries
         .audio_gap
         .get_or_create(&ByTrigger { trigger })
         .observe(gap);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::expose::Format;
+
+    #[test]
+    fn every_phase_that_a_recovery_reached_is_counted_by_its_name() {
+        let metrics = Metrics::default();
+        let phases: Vec<_> = Phase::ALL.iter().map(|phase| (phase.as_str(), 250)).collect();
+        let recovery = Recovery {
+            trigger: Began::Crash,
+            outcome: Ended::Restored,
+            gap_ms: 400,
+            began_ms: 0,
+            phases,
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        recovered(
+            &metrics,
+            &recovery,
+            Duration::from_millis(1_500),
+            Some(trace.to_owned()),
+        );
+        let text = metrics.expose(Format::OpenMetrics).unwrap();
+        for phase in ["detect", "fence", "claim", "resume", "load", "reconcile"] {
+            let line = format!("segue_guild_recovery_phase_duration_seconds_sum{{phase=\"{phase}\"}} 0.25\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        assert!(text.contains(&format!("# {{trace_id=\"{trace}\"}} 1.5")), "{text}");
+    }
 }

@@ -78,6 +78,21 @@ pub struct Recovery {
     pub guild: GuildId,
     /// How it went.
     pub recovered: Recovered,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: i64,
+}
+
+impl Recovery {
+    /// From its beginning to its end, milliseconds.
+    pub fn took_ms(&self) -> u64 {
+        u64::try_from(self.ended_ms - self.recovered.began_ms).unwrap_or(0)
+    }
+
+    /// Counts it; `trace` (32 hexadecimal digits) tells it.
+    pub fn count(&self, metrics: &Metrics, trace: Option<String>) {
+        let took = std::time::Duration::from_millis(self.took_ms());
+        metering::recovered(metrics, &self.recovered, took, trace);
+    }
 }
 
 /// What became of an order.

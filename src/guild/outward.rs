@@ -1,5 +1,6 @@
 //! What a guild does outside of its node: op 4, permission checks, notices, reports.
 
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::{info, warn};
 
 use super::actor::{Actor, Done};
@@ -87,14 +88,17 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
         took_ms = crate::lifecycle::wall_ms() - recovered.began_ms,
         "recovered"
     );
-    let took = u64::try_from(crate::lifecycle::wall_ms() - recovered.began_ms).unwrap_or(0);
-    metering::recovered(&around.metrics, &recovered, std::time::Duration::from_millis(took));
+    let ended_ms = crate::lifecycle::wall_ms();
     let recovery = Recovery {
         shard: around.shard,
         guild,
         recovered,
+        ended_ms,
     };
-    drop(around.recoveries.try_send(recovery));
+    // Whoever keeps recoveries also counts them, with the trace that tells each. Those beyond what it can take have none.
+    if let Err(TrySendError::Full(recovery) | TrySendError::Closed(recovery)) = around.recoveries.try_send(recovery) {
+        recovery.count(&around.metrics, None);
+    }
 }
 
 impl Actor {

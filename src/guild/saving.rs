@@ -262,6 +262,7 @@ impl Actor {
         let outcome = match result {
             Ok(Written::Done | Written::Stale) => {
                 if std::mem::take(&mut self.saving.failing) {
+                    metering::failing(&self.around.metrics, false);
                     tracing::info!(guild = %self.guild, "saving again");
                 }
                 self.saving.stored_anchor = anchor;
@@ -271,6 +272,7 @@ impl Actor {
             Ok(Written::Lost) => Outcome::Lost,
             Err(error) => {
                 if !std::mem::replace(&mut self.saving.failing, true) {
+                    metering::failing(&self.around.metrics, true);
                     warn!(guild = %self.guild, %error, "cannot save; trying until it works");
                 }
                 self.player.mark_dirty(dirty);
@@ -280,5 +282,12 @@ impl Actor {
         };
         metering::written(&self.around.metrics, outcome);
         outcome == Outcome::Lost
+    }
+
+    /// Nobody tries to save it any more.
+    pub(super) fn stop_saving(&mut self) {
+        if std::mem::take(&mut self.saving.failing) {
+            metering::failing(&self.around.metrics, false);
+        }
     }
 }

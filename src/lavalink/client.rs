@@ -20,7 +20,7 @@ use crate::model::record::VoiceCredentials;
 use crate::model::signal::EndReason;
 
 use super::error::{CallError, TEXT_LIMIT};
-use super::{BadNode, Identity, NodeConfig, NodeStats, PlayerPatch};
+use super::{BadNode, FrameStats, Identity, NodeConfig, NodeStats, PlayerPatch};
 
 /// Largest answer read, in bytes. A playlist of a few thousand tracks is below 10 MB.
 pub(super) const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
@@ -185,8 +185,14 @@ pub(super) fn ready(message: Value) -> Option<(String, bool)> {
 /// `stats`, if they are complete.
 pub(super) fn stats(message: Value) -> Option<NodeStats> {
     let stats: Stats = serde_json::from_value(message).ok()?;
-    let missing = stats.frame_stats.map_or(0, |frames| {
-        let missing = frames.deficit.max(0).cast_unsigned().saturating_add(frames.nulled);
+    let frames = stats.frame_stats.map(|frames| FrameStats {
+        sent: frames.sent,
+        nulled: frames.nulled,
+        // Below zero when more were sent than were due.
+        deficit: u64::try_from(frames.deficit).unwrap_or(0),
+    });
+    let missing = frames.map_or(0, |frames| {
+        let missing = frames.deficit.saturating_add(frames.nulled);
         missing.saturating_mul(1000) / frames.sent.saturating_add(missing).max(1)
     });
     Some(NodeStats {
@@ -195,6 +201,7 @@ pub(super) fn stats(message: Value) -> Option<NodeStats> {
         uptime_ms: stats.uptime,
         cpu: stats.cpu.system_load,
         frames_missing_permille: u32::try_from(missing).unwrap_or(1000),
+        frames,
     })
 }
 
@@ -274,6 +281,15 @@ mod tests {
         assert_eq!(seen(Value::Null), 0);
         assert_eq!(seen(json!({ "sent": 2700, "nulled": 0, "deficit": 300 })), 100);
         assert_eq!(seen(json!({ "sent": 3000, "nulled": 0, "deficit": -5 })), 0);
+        let frames = stats(message(json!({ "sent": 3005, "nulled": 2, "deficit": -7 })))
+            .unwrap()
+            .frames;
+        let expected = FrameStats {
+            sent: 3005,
+            nulled: 2,
+            deficit: 0,
+        };
+        assert_eq!(frames, Some(expected), "more than were due are not missing");
         assert_eq!(stats(json!({ "op": "stats" })), None);
     }
 }

@@ -213,6 +213,17 @@ pub struct NodeLoad {
     pub draining: bool,
 }
 
+/// Audio frames of an average player of a session in the last minute; 3,000 are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameStats {
+    /// Sent.
+    pub sent: u64,
+    /// Silence was sent in their place.
+    pub nulled: u64,
+    /// Missing.
+    pub deficit: u64,
+}
+
 /// What a node says of itself once a minute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NodeStats {
@@ -226,6 +237,8 @@ pub struct NodeStats {
     pub cpu: f64,
     /// Frames missing or nulled of those due, in thousandths.
     pub frames_missing_permille: u32,
+    /// Frames of this session; `None` until its players have played for a while.
+    pub frames: Option<FrameStats>,
 }
 
 /// What a session task tells its owner. The channel is bounded: while it is full, the socket is not read.

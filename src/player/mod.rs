@@ -172,6 +172,16 @@ impl Player {
         self.recovery.is_some()
     }
 
+    /// Whether the answer to a call of this generation ([`Call::Update`]) still says something.
+    pub const fn awaits(&self, generation: u32) -> bool {
+        self.seat.generation == generation
+    }
+
+    /// Whether it waits to hear if it may join this channel.
+    pub fn checks(&self, channel: ChannelId) -> bool {
+        matches!(self.voice, Voice::Checking { channel: asked, .. } if asked == channel)
+    }
+
     /// What the guild chose.
     pub const fn settings(&self) -> &GuildSettings {
         &self.settings

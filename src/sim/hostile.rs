@@ -96,6 +96,7 @@ impl Ground {
             listen: Vec::new(),
             host: "127.0.0.1".to_owned(),
             seed: 1,
+            stats_ms: 60_000,
         };
         let nodes = Nodes::start(options, clock, log.clone(), switchboard.clone());
         let (nodes, audio) = runtime.block_on(nodes).ok()?;

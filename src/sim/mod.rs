@@ -65,6 +65,8 @@ pub struct Options {
     pub session_ttl_ms: u64,
     /// What HELLO asks for, in ms.
     pub heartbeat_ms: u64,
+    /// Between what a node says of its players and their frames, in ms; real ones do so every minute.
+    pub stats_ms: u64,
 }
 
 impl Default for Options {
@@ -80,6 +82,7 @@ impl Default for Options {
             voice_endpoint: None,
             session_ttl_ms: 90_000,
             heartbeat_ms: 41_250,
+            stats_ms: 60_000,
         }
     }
 }
@@ -139,6 +142,7 @@ pub async fn start(options: Options) -> io::Result<Sim> {
         listen,
         host,
         seed: options.seed,
+        stats_ms: options.stats_ms.max(1),
     };
     let (nodes, audio) = Nodes::start(node_options, clock, log.clone(), switchboard.clone()).await?;
     let nodes = Arc::new(nodes);

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(crate) use super::audio::Audio;
 use super::clock::Clock;
 pub use super::lavalink::NodeReady;
-use super::lavalink::{self, FaultEnd};
+use super::lavalink::{self, FaultEnd, Surroundings, Timing};
 use super::log::Log;
 use super::voice::Switchboard;
 
@@ -23,6 +23,8 @@ pub(crate) struct NodeOptions {
     pub(crate) host: String,
     /// The simulator's seed.
     pub(crate) seed: u64,
+    /// Between their `stats`, in ms.
+    pub(crate) stats_ms: u64,
 }
 
 /// The Lavalink nodes, and the faults of theirs that last.
@@ -40,11 +42,26 @@ impl Nodes {
         log: Log,
         switchboard: Switchboard,
     ) -> io::Result<(Self, Audio)> {
-        let NodeOptions { listen, host, seed } = options;
+        let NodeOptions {
+            listen,
+            host,
+            seed,
+            stats_ms,
+        } = options;
         let audio = Audio::new(clock);
         let (names, listen): (Vec<_>, Vec<_>) = listen.into_iter().unzip();
-        let nodes =
-            lavalink::Nodes::start(&names, listen, Some(host), clock, log, switchboard, audio.clone(), seed).await?;
+        let surroundings = Surroundings {
+            clock,
+            log,
+            switchboard,
+            audio: audio.clone(),
+            timing: Timing {
+                stats_ms,
+                ..Timing::default()
+            },
+            seed,
+        };
+        let nodes = lavalink::Nodes::start_in(&names, &listen, Some(&host), &surroundings).await?;
         Ok((
             Self {
                 nodes,

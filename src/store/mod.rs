@@ -15,6 +15,7 @@
 mod cluster;
 mod gate;
 pub mod mongo;
+pub mod observed;
 mod open;
 pub mod origin;
 mod row;

@@ -189,6 +189,8 @@ fn waits(done: &str, readiness: &Readiness, query: Option<&str>) -> Response {
 async fn metrics(State(pages): State<Pages>, headers: HeaderMap) -> Response {
     let ready = i64::from(pages.readiness.is_ready());
     pages.metrics.process.ready.get_or_create(&NoLabels {}).set(ready);
+    let leaving = i64::from(pages.readiness.is_draining());
+    pages.metrics.process.draining.get_or_create(&NoLabels {}).set(leaving);
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::wanted(accept.unwrap_or_default());
     match pages.metrics.expose(format) {

@@ -7,6 +7,7 @@ mod joins;
 mod memory;
 mod restore;
 mod simulator;
+mod telemetry;
 mod volume;
 
 use std::pin::Pin;
@@ -34,6 +35,8 @@ pub(crate) const ALL: &[Line] = &[
     autosave::LINE,
     restore::LINE,
     joins::LINE,
+    telemetry::LINE,
+    telemetry::instructions::LINE,
     simulator::LINE,
     cluster::deaths::LINE,
     cluster::roll::LINE,

@@ -5,7 +5,7 @@ use crate::model::order::{Done, Order, Refusal, When};
 use crate::model::record::{LoopMode, PauseReason};
 use crate::model::signal::{EndReason, NodeEvent, Signal};
 use crate::model::view::{Notice, PlayState};
-use crate::player::{Effect, Policy};
+use crate::player::{Call, Effect, Policy};
 
 #[test]
 fn the_first_track_joins_waits_for_both_voice_events_and_starts_with_everything_in_one_patch() {
@@ -30,6 +30,29 @@ fn the_first_track_joins_waits_for_both_voice_events_and_starts_with_everything_
         (Some(0), Some(false), Some(100))
     );
     assert!(patch.voice.is_some());
+}
+
+#[test]
+fn the_answer_to_a_call_is_not_waited_for_once_the_node_was_told_something_else() {
+    let told = |scene: &Scene| {
+        let mut updates = scene.effects.iter().filter_map(|effect| {
+            if let Effect::Call(Call::Update { generation, .. }) = effect {
+                Some(*generation)
+            } else {
+                None
+            }
+        });
+        updates.next().unwrap()
+    };
+    let mut scene = Scene::new();
+    scene.order(play(&["One", "Two"])).unwrap();
+    scene.joins(1);
+    let first = told(&scene);
+    assert!(scene.player.awaits(first));
+    scene.answered();
+    scene.order(Order::Skip { to: None }).unwrap();
+    let second = told(&scene);
+    assert!(scene.player.awaits(second) && !scene.player.awaits(first));
 }
 
 #[test]

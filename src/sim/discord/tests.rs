@@ -23,6 +23,7 @@ async fn world(guilds: usize) -> World {
         listen: Vec::new(),
         host: "127.0.0.1".into(),
         seed: 1,
+        stats_ms: 60_000,
     };
     let (nodes, audio) = Nodes::start(options, clock, log.clone(), switchboard.clone())
         .await

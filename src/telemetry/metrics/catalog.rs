@@ -126,6 +126,17 @@ impl Catalog {
         family
     }
 
+    /// Gauges between 0 and 1.
+    pub fn ratios<L>(&mut self, name: &str, help: &'static str) -> GaugesF64<L>
+    where
+        L: Named + EncodeLabelSet + Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let family = GaugesF64::default();
+        self.note::<L>(format!("{PREFIX}_{name}"), "gauge", "ratio", help);
+        self.own().register(name, help, family.clone());
+        family
+    }
+
     /// Durations of what people wait for, in seconds; `name` without the unit.
     pub fn waits<L>(&mut self, name: &str, help: &'static str) -> Histograms<L>
     where

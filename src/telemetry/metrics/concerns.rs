@@ -1,12 +1,13 @@
 //! Which metrics there are, concern by concern.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::age::SnapshotAge;
 use super::catalog::{Catalog, Counters, Gauges, GaugesF64, Histograms, TracedHistograms};
 use super::labels::{
     Build, ByCommand, ByEvent, ByInput, ByKind, ByNode, ByOutcome, ByPhase, ByQueue, ByShard, ByShardState, BySignal,
-    ByTrigger, Input, NoLabels, NodeFrames, NodePlayers, NodeReconnect, NodeRequest, Operation, RateLimited, Reconnect,
-    Recovered, Recovery, Rest, TraceLabel, TrackError, Trigger,
+    ByTrigger, Input, NoLabels, NodeFrames, NodePlayers, NodeReconnect, NodeRequest, Operation, Phase, Queue,
+    RateLimited, Reconnect, Recovered, Recovery, Rest, Stale, TraceLabel, TrackError, Trigger,
 };
 
 /// The commit this was built from, when the build said so.
@@ -30,6 +31,10 @@ pub struct Process {
     pub queue_depth: Gauges<ByQueue>,
     /// Telemetry that was lost.
     pub telemetry_dropped: Counters<BySignal>,
+    /// How late the runtime is.
+    pub loop_lag: Histograms<NoLabels>,
+    /// How busy its threads are.
+    pub workers_busy: GaugesF64<NoLabels>,
 }
 
 impl Process {
@@ -56,6 +61,14 @@ impl Process {
             ),
             queue_depth: catalog.gauges("queue_depth", "entries", "Entries that wait in a bounded queue"),
             telemetry_dropped: catalog.counters("telemetry_dropped", "items", "Telemetry that could not be sent"),
+            loop_lag: catalog.calls(
+                "event_loop_lag",
+                "How late a task is woken that asked to be woken each second",
+            ),
+            workers_busy: catalog.ratios(
+                "tokio_workers_busy_ratio",
+                "The part of the last second in which the runtime's threads were busy, over all of them",
+            ),
         };
         process.ready.get_or_create(&NoLabels {}).set(0);
         process.draining.get_or_create(&NoLabels {}).set(0);
@@ -63,7 +76,18 @@ impl Process {
             drop(process.bad_input.get_or_create(&ByInput { source: *source }));
         }
         drop(process.telemetry_dropped.get_or_create(&BySignal { signal: "traces" }));
+        for kind in Stale::ALL {
+            drop(process.stale_replies.get_or_create(&ByKind { kind: *kind }));
+        }
+        for queue in Queue::ALL {
+            drop(process.queue_depth.get_or_create(&ByQueue { queue: *queue }));
+        }
         process
+    }
+
+    /// A reply came to a question that nobody asks any more.
+    pub fn stale(&self, kind: Stale) {
+        self.stale_replies.get_or_create(&ByKind { kind }).inc();
     }
 }
 
@@ -76,7 +100,7 @@ pub struct Gateway {
     pub shards_expected: Gauges<NoLabels>,
     /// Dispatches.
     pub events: Counters<ByEvent>,
-    /// From the socket to the end of the handler.
+    /// From the socket until what an event changed is durable.
     pub event_lag: Histograms<NoLabels>,
     /// The last heartbeat's round trip.
     pub heartbeat: GaugesF64<ByShard>,
@@ -94,7 +118,10 @@ impl Gateway {
             shards: catalog.gauges("gateway_shards", "shards", "Shards of this process by what they do"),
             shards_expected: catalog.gauges("gateway_shards_expected", "shards", "Shards that there are in all"),
             events: catalog.counters("gateway_events", "events", "Dispatches received"),
-            event_lag: catalog.calls("gateway_event_lag", "From the socket to the end of the handler"),
+            event_lag: catalog.calls(
+                "gateway_event_lag",
+                "From the socket until the effects of a guild's event are durable; one event of a bunch is timed",
+            ),
             heartbeat: catalog.gauges_seconds("gateway_heartbeat", "Round trip of the last heartbeat"),
             reconnects: catalog.counters(
                 "gateway_reconnects",
@@ -148,7 +175,7 @@ pub struct Lavalink {
     pub players: Gauges<NodePlayers>,
     /// REST requests.
     pub requests: Histograms<NodeRequest>,
-    /// New connections.
+    /// Sessions that became usable.
     pub reconnects: Counters<NodeReconnect>,
     /// Audio frames, from the node's stats.
     pub frames: Counters<NodeFrames>,
@@ -165,9 +192,13 @@ impl Lavalink {
             reconnects: catalog.counters(
                 "lavalink_reconnects",
                 "connections",
-                "New connections to a node that had one",
+                "Sessions with a node that became usable, by whether the one before went on",
             ),
-            frames: catalog.counters("lavalink_frames", "frames", "Audio frames by what became of them"),
+            frames: catalog.counters(
+                "lavalink_frames",
+                "frames",
+                "Audio frames of an average player by what became of them, as each session says once a minute",
+            ),
             track_errors: catalog.counters("lavalink_track_errors", "tracks", "Tracks that failed or got stuck"),
         }
     }
@@ -182,8 +213,10 @@ pub struct Snapshots {
     pub write_duration: Histograms<NoLabels>,
     /// How large one is.
     pub size: Histograms<NoLabels>,
-    /// The oldest snapshot of an active guild.
-    pub max_age: GaugesF64<NoLabels>,
+    /// The oldest snapshot of a guild that plays; [`Snapshots::age`] says it.
+    max_age: GaugesF64<NoLabels>,
+    /// How old that may be.
+    pub age: SnapshotAge,
     /// Auto-save rounds.
     pub autosave_rounds: Counters<ByOutcome>,
     /// How long a round takes.
@@ -202,13 +235,26 @@ impl Snapshots {
                 "snapshot_write_duration",
                 "How long one write takes until it is durable",
             ),
-            size: catalog.sizes("snapshot_size", "How large a snapshot is when written"),
-            max_age: catalog.gauges_seconds("snapshot_max_age", "The oldest snapshot of an active guild"),
+            size: catalog.sizes(
+                "snapshot_size",
+                "How large the parts of a snapshot are that are written, as JSON",
+            ),
+            max_age: catalog.gauges_seconds(
+                "snapshot_max_age",
+                "How old the oldest snapshot of a guild that plays may be; zero while nothing plays",
+            ),
+            age: SnapshotAge::default(),
             autosave_rounds: catalog.counters("autosave_rounds", "rounds", "Auto-save rounds"),
             autosave_duration: catalog.calls("autosave_round_duration", "How long an auto-save round takes"),
             autosave_written: catalog.counters("autosave_written", "positions", "Positions that auto-save wrote"),
             operations: catalog.calls("db_operation_duration", "Operations on the store"),
         }
+    }
+
+    /// Brings what only time moves up to date.
+    pub(super) fn refresh(&self, now: Instant) {
+        let age = self.age.at(now).as_secs_f64();
+        self.max_age.get_or_create(&NoLabels {}).set(age);
     }
 }
 
@@ -232,7 +278,7 @@ impl Recoveries {
                 "guild_recovery_duration",
                 "From the first sign of trouble to the first confirmed frame",
             ),
-            phases: catalog.calls("guild_recovery_phase_duration", "Each phase of a recovery"),
+            phases: catalog.waits("guild_recovery_phase_duration", "Each phase of a recovery"),
             inflight: catalog.gauges("guild_recoveries_inflight", "guilds", "Recoveries that are under way"),
             audio_gap: catalog.waits("player_audio_gap", "How long listeners heard nothing"),
         };
@@ -246,5 +292,12 @@ impl Recoveries {
         self.duration
             .get_or_create(&Recovery { trigger, outcome })
             .observe(took.as_secs_f64(), exemplar, None);
+    }
+
+    /// A phase of one took so long.
+    pub fn phase(&self, phase: Phase, took: Duration) {
+        self.phases
+            .get_or_create(&ByPhase { phase })
+            .observe(took.as_secs_f64());
     }
 }

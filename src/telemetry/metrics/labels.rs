@@ -156,6 +156,46 @@ label_values! {
         /// It was missing.
         Deficit = "deficit",
     }
+    /// What only one member may have.
+    Lease {
+        /// Being this member.
+        Member = "member",
+        /// Leading.
+        Leader = "leader",
+        /// A shard.
+        Shard = "shard",
+        /// A guild.
+        Guild = "guild",
+    }
+    /// What is done about a lease.
+    LeaseChange {
+        /// It is taken.
+        Acquire = "acquire",
+        /// It goes on.
+        Renew = "renew",
+        /// It is given up.
+        Release = "release",
+        /// Its holder is declared dead.
+        Steal = "steal",
+    }
+    /// What a reply was to.
+    Stale {
+        /// A call to a node: the player has told the node something else since.
+        Play = "play",
+        /// The question whether a channel may be joined: another one is wanted since.
+        Join = "join",
+    }
+    /// Something that waits in order.
+    Queue {
+        /// Events between the gateway's socket and the shard.
+        GatewayEvents = "gateway_events",
+        /// Events that were handed on and whose effects are not durable yet.
+        Unprocessed = "unprocessed_events",
+        /// Requests for voice channels that Discord's limit holds back.
+        VoiceRequests = "voice_requests",
+        /// What nodes said, between their sockets and the shard.
+        NodeMessages = "node_messages",
+    }
 }
 
 label_sets! {
@@ -178,13 +218,13 @@ label_sets! {
     }
     /// A dispatch.
     ByEvent {
-        /// Discord's name for it; unknown ones count as `other`.
-        event: String,
+        /// Discord's name for it; those that nobody needs count as `other`.
+        event: &'static str,
     }
     /// A new gateway connection.
     Reconnect {
-        /// A close code, `heartbeat`, `reconnect`, `invalid_session`, `io`.
-        reason: String,
+        /// A close code, `io`, `unreachable`, `reconnect`, `invalid_session`, `silent`.
+        reason: &'static str,
         /// Whether the session went on.
         resumed: bool,
     }
@@ -202,7 +242,7 @@ label_sets! {
         /// The template.
         route: &'static str,
         /// `user`, `global`, `shared`.
-        scope: String,
+        scope: &'static str,
     }
     /// A command.
     ByCommand {
@@ -293,13 +333,34 @@ label_sets! {
     }
     /// A reply whose question nobody asks any more.
     ByKind {
-        /// `join`, `load`, `play`, `session`.
-        kind: &'static str,
+        /// What it was to.
+        kind: Stale,
     }
     /// A bounded queue.
     ByQueue {
         /// Its name.
-        queue: &'static str,
+        queue: Queue,
+    }
+    /// A lease.
+    ByLease {
+        /// What of.
+        kind: Lease,
+    }
+    /// An operation on a lease.
+    LeaseCall {
+        /// What of.
+        kind: Lease,
+        /// What is done.
+        operation: LeaseChange,
+    }
+    /// An operation on a lease that ended.
+    LeaseOperation {
+        /// What of.
+        kind: Lease,
+        /// What was done.
+        operation: LeaseChange,
+        /// How it ended.
+        outcome: Outcome,
     }
     /// A signal of telemetry.
     BySignal {

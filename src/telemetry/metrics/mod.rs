@@ -3,10 +3,12 @@
 //! Handles are cheap to clone and share what they count. The catalogue (`segue metrics-catalog`) is written while
 //! metrics are registered.
 
+pub mod age;
 pub mod catalog;
 pub mod concerns;
 pub mod expose;
 pub mod labels;
+pub mod ownership;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use prometheus_client::registry::Registry;
 
 use catalog::{Catalog, Entry};
 use concerns::{Discord, Gateway, Lavalink, Process, Recoveries, Snapshots};
+use ownership::Ownership;
 
 /// Every metric of one replica.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Metrics {
     pub snapshots: Snapshots,
     /// Recoveries and what listeners heard of them.
     pub recoveries: Recoveries,
+    /// Who leads, and what is whose.
+    pub ownership: Ownership,
     registry: Registry,
     entries: Vec<Entry>,
 }
@@ -52,6 +57,7 @@ impl Metrics {
         let lavalink = Lavalink::register(&mut catalog);
         let snapshots = Snapshots::register(&mut catalog);
         let recoveries = Recoveries::register(&mut catalog);
+        let ownership = Ownership::register(&mut catalog);
         more(&mut catalog);
         #[cfg(target_os = "linux")]
         process::register(&mut catalog);
@@ -63,6 +69,7 @@ impl Metrics {
             lavalink,
             snapshots,
             recoveries,
+            ownership,
             registry,
             entries,
         }

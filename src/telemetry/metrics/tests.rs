@@ -94,7 +94,7 @@ fn openmetrics_carries_the_exemplar_and_the_older_format_does_not() {
 #[test]
 fn a_label_value_that_looks_like_an_exemplar_stays_whole() {
     let metrics = Metrics::default();
-    let reason = "odd \" # {x=\"1\"} \\ end".to_owned();
+    let reason = "odd \" # {x=\"1\"} \\ end";
     let labels = labels::Reconnect { reason, resumed: true };
     metrics.gateway.reconnects.get_or_create(&labels).inc();
     let plain = metrics.expose(Format::Plain).unwrap();

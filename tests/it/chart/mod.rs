@@ -1,6 +1,7 @@
 //! The chart as operators meet it: rendered by a real Helm, checked as structures. One test for each row of the checklist.
 
 mod dashboards;
+mod figures;
 mod golden;
 mod hostile;
 mod live;

@@ -156,6 +156,7 @@ fn annotations() -> Vec<Value> {
             "changes(process_start_time_seconds{@}[1m]) > 0",
         ),
         mark("A replica leaves", "orange", "segue_draining{@} == 1"),
+        mark("Another replica leads", "purple", "changes(segue_leader{@}[1m]) > 0"),
         mark(
             "A node is down",
             "red",

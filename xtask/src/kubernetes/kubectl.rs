@@ -12,6 +12,14 @@ use crate::root;
 pub(super) const NAMESPACE: &str = "segue-test";
 pub(super) const RELEASE: &str = "segue";
 
+/// What `KUBECONFIG` says, wherever kubectl is started: its files may be named from the folder that the user is in.
+pub(super) fn account_of_user() -> Option<PathBuf> {
+    let told = std::env::var_os("KUBECONFIG").filter(|told| !told.is_empty())?;
+    let here = std::env::current_dir().ok()?;
+    let files = std::env::split_paths(&told).map(|file| here.join(file));
+    std::env::join_paths(files).ok().map(PathBuf::from)
+}
+
 /// Both programs, with the administrator's account or with whatever the user's settings say.
 pub(super) struct Kubectl {
     bin: PathBuf,

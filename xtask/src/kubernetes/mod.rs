@@ -19,6 +19,7 @@ mod release;
 mod scenario;
 mod store;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -68,9 +69,10 @@ struct There {
     /// With --existing: an image of this program that the cluster can have (`cargo xtask image` makes it)
     #[arg(long, requires = "existing")]
     image: Option<String>,
-    /// With --existing: an address of this machine that pods reach; Discord, Lavalink and MongoDB listen there
+    /// With --existing: an address of this machine that pods reach; a simulated Discord, Lavalink and a MongoDB without a
+    /// password listen there meanwhile
     #[arg(long, requires = "existing")]
-    address: Option<String>,
+    address: Option<Ipv4Addr>,
 }
 
 /// What the first process inside is started with.
@@ -193,7 +195,11 @@ fn there(folder: &Path, args: &Args, progress: Progress) -> Result<bool, String>
     let (Some(image), Some(address)) = (&args.there.image, &args.there.address) else {
         return Err("--existing wants --image and --address".to_owned());
     };
-    let node = Node::there(folder, Kubectl::new(folder, None), address);
+    let kubectl = Kubectl::new(folder, kubectl::account_of_user());
+    let context = kubectl.ok(&["config", "current-context"]);
+    let context = context.unwrap_or_else(|_| "what kubectl finds by itself".to_owned());
+    progress.say(&format!("the cluster is {}", context.trim()));
+    let node = Node::there(folder, kubectl, &address.to_string());
     let played = scenario::play(&node, image, args, progress);
     if let Err(problem) = &played {
         say(&format!("xtask: {problem}"));

@@ -37,10 +37,9 @@ impl Release<'_> {
             json!({ "name": name, "url": url, "existingSecret": "lavalink", "secretKey": name })
         };
         let nodes: Vec<Value> = world.nodes().map(node).collect();
-        let (repository, tag) = image.rsplit_once(':').unwrap_or((image, ""));
         json!({
             "replicaCount": replicas,
-            "image": { "repository": repository, "tag": tag },
+            "image": named(image),
             "discord": { "existingSecret": "discord" },
             "mongodb": { "existingSecret": "mongodb" },
             "lavalink": { "external": nodes },
@@ -54,9 +53,13 @@ impl Release<'_> {
         })
     }
 
-    /// The namespace, closed to pods that may do more than they need, and the Secrets.
+    /// The namespace; one that is there already is somebody's.
+    pub(super) fn make_namespace(&self) -> Result<(), String> {
+        self.kubectl.ok(&["create", "namespace", NAMESPACE]).map(drop)
+    }
+
+    /// Closes it to pods that may do more than they need, and makes the Secrets.
     pub(super) fn place(&self, world: &World, store: &Store) -> Result<(), String> {
-        self.kubectl.ok(&["create", "namespace", NAMESPACE])?;
         let closed = "pod-security.kubernetes.io/enforce=restricted";
         self.kubectl.ok(&["label", "namespace", NAMESPACE, closed])?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -120,19 +123,27 @@ impl Release<'_> {
         }
     }
 
-    /// `helm uninstall`, and the proof that nothing of it stays.
-    pub(super) fn uninstall(&self) -> Result<(), String> {
+    /// Everything in the namespace, such as what a cluster puts into each.
+    pub(super) fn there(&self) -> Result<Vec<String>, String> {
+        let names = self.kubectl.here(&["get", KINDS, "-o", "name"])?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    /// `helm uninstall`, and the proof that nothing of it stays: no more than was `before` it was installed.
+    pub(super) fn uninstall(&self, before: &[String]) -> Result<(), String> {
         self.kubectl.helm(&["uninstall", RELEASE, "--wait"])?;
         until("the end of every pod", || match self.kubectl.pods()?.len() {
             0 => Ok(()),
             left => Err(format!("{left} are left")),
         })?;
         until("an empty namespace", || {
-            let left = self.kubectl.here(&["get", KINDS, "-o", "name"])?;
-            let is_ours = |name: &&str| !NOT_OURS.iter().any(|other| name.ends_with(other));
-            match left.lines().filter(is_ours).collect::<Vec<_>>().as_slice() {
-                [] => Ok(()),
-                left => Err(format!("helm uninstall left {}", left.join(", "))),
+            let mut left = self.there()?;
+            // Kubernetes' own may have come a moment after the namespace.
+            left.retain(|name| !before.contains(name) && !NOT_OURS.iter().any(|other| name.ends_with(other)));
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("helm uninstall left {}", left.join(", ")))
             }
         })
     }
@@ -160,7 +171,50 @@ impl Release<'_> {
     /// In somebody's cluster: it was made by us, and nothing is in it that was there before.
     pub(super) fn leave_no_namespace(&self) -> Result<(), String> {
         self.kubectl
-            .ok(&["delete", "namespace", NAMESPACE, "--wait=false"])
+            .here(&["delete", "namespace", NAMESPACE, "--timeout=2m"])
             .map(drop)
+    }
+}
+
+/// An image's name as the chart takes it: registry, repository, tag or digest.
+fn named(image: &str) -> Value {
+    let (name, digest) = image.split_once('@').unwrap_or((image, ""));
+    // A colon before the last slash belongs to the registry's port.
+    let (name, tag) = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        Some(_) | None => (name, ""),
+    };
+    let (registry, repository) = match name.split_once('/') {
+        Some((registry, repository)) if registry.contains(['.', ':']) => (registry, repository),
+        Some(_) | None => ("", name),
+    };
+    json!({ "registry": registry, "repository": repository, "tag": tag, "digest": digest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_images_name_is_taken_apart_wherever_its_colons_are() {
+        let table = [
+            ("localhost/segue:test", ["", "localhost/segue", "test", ""]),
+            ("segue", ["", "segue", "", ""]),
+            (
+                "registry.example/music/segue:1",
+                ["registry.example", "music/segue", "1", ""],
+            ),
+            ("registry:5000/segue", ["registry:5000", "segue", "", ""]),
+            ("192.0.2.7:5000/segue:1", ["192.0.2.7:5000", "segue", "1", ""]),
+            (
+                "registry.example/segue@sha256:ab",
+                ["registry.example", "segue", "", "sha256:ab"],
+            ),
+        ];
+        for (image, parts) in table {
+            let value = named(image);
+            let seen = ["registry", "repository", "tag", "digest"].map(|key| value[key].as_str().unwrap());
+            assert_eq!(seen, parts, "{image}");
+        }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn play(node: &Node, image: &str, args: &Args, progress: Progress) ->
         folder: &node.folder,
         values: Release::values(&world, image, args.replicas, args.shards),
     };
-    release.place(&world, &store)?;
+    release.make_namespace()?;
     let stage = Stage {
         kubectl: &node.kubectl,
         world: &world,
@@ -78,14 +78,16 @@ pub(super) fn play(node: &Node, image: &str, args: &Args, progress: Progress) ->
         replicas: args.replicas,
         shards: args.shards as usize,
     };
-    let played = perform_all(&stage, &release, node.own, args, progress);
+    let placed = release.place(&world, &store);
+    let played = placed.and_then(|()| perform_all(&stage, &release, node.own, args, progress));
     if played.is_err() {
         release.keep_what_pods_say();
     }
-    if !node.own {
-        release.leave_no_namespace()?;
+    if node.own {
+        return played;
     }
-    played
+    // What went wrong first is what is told.
+    played.and(release.leave_no_namespace())
 }
 
 fn perform_all(
@@ -95,6 +97,7 @@ fn perform_all(
     args: &Args,
     progress: Progress,
 ) -> Result<(), String> {
+    let before = release.there()?;
     release.install()?;
     stage.calm(args.replicas)?;
     progress.say(&format!("{} replicas are installed and ready", args.replicas));
@@ -116,7 +119,7 @@ fn perform_all(
         let wrong = perform(stage, act, &guilds, progress)?;
         noticed.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", act.name)));
     }
-    leave_and_return(stage, release, &guilds, progress)?;
+    leave_and_return(stage, release, &before, &guilds, progress)?;
     if noticed.is_empty() {
         Ok(())
     } else {
@@ -180,20 +183,21 @@ fn use_the_bot(world: &World, guilds: &[Guild], over: &AtomicBool) -> Result<usi
 fn leave_and_return(
     stage: &Stage<'_>,
     release: &Release<'_>,
+    before: &[String],
     guilds: &[Guild],
     progress: Progress,
 ) -> Result<(), String> {
     let clock = Progress::start();
-    release.uninstall()?;
+    release.uninstall(before)?;
     let took = clock.elapsed().as_secs_f64();
     progress.say(&format!("helm uninstall left nothing, after {took:.0} s"));
-    let (before, since) = (stage.world.moment()?, stage.store.now()?);
+    let (then, since) = (stage.world.moment()?, stage.store.now()?);
     release.install()?;
     stage.calm(stage.replicas)?;
     for guild in guilds {
         until(&format!("music in {} again", guild.id), || stage.world.hears(guild))?;
     }
-    let wrong = stage.world.noticed_since(&before, guilds)?;
+    let wrong = stage.world.noticed_since(&then, guilds)?;
     progress.say(&format!("installed again: music plays in {} guilds", guilds.len()));
     for line in told(&stage.store.recoveries(since)?) {
         progress.say(&format!("    {line}"));
