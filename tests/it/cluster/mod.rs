@@ -9,3 +9,5 @@ mod nodes;
 mod outages;
 mod preload;
 mod team;
+mod traces;
+mod tree;
