@@ -21,6 +21,8 @@ pub(super) struct Kept {
     failing: AtomicBool,
     /// Somebody waited in vain for one that is still under way.
     silent: AtomicBool,
+    /// The end was tried: providers that share the queue end it once.
+    ended: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -31,6 +33,7 @@ impl Kept {
             now: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             metrics,
         }
     }
@@ -113,6 +116,9 @@ impl SpanProcessor for Bounded {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        if self.kept.ended.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         self.batches.shutdown_with_timeout(timeout)
     }
 
