@@ -69,7 +69,13 @@ pub(super) fn nodes(
     (nodes.into(), tasks)
 }
 
-pub(super) fn surroundings(start: &Shard, gateway: ShardHandle, nodes: Arc<[Node]>) -> Surroundings {
+/// `trace`: the span of taking the shard.
+pub(super) fn surroundings(
+    start: &Shard,
+    gateway: ShardHandle,
+    nodes: Arc<[Node]>,
+    trace: Option<String>,
+) -> Surroundings {
     let settings = &start.process.settings;
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     Surroundings {
@@ -91,6 +97,7 @@ pub(super) fn surroundings(start: &Shard, gateway: ShardHandle, nodes: Arc<[Node
         },
         metrics: Arc::clone(&start.process.metrics),
         recoveries: start.recoveries.clone(),
+        trace,
         playing: Arc::new(AtomicI64::new(0)),
     }
 }

@@ -11,15 +11,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::giving::Ending;
 use super::identity::Identity;
 use super::shard::{self, Shard};
-use super::trail::Recoveries;
+use super::trail::{Recoveries, leaving};
 use super::{Process, RunError, STUCK, Stop, autosave, drains, identity, metering, reach, recoveries, tickets};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Drained, Duty, Election, Ended, Handle, Member, Opening};
 use crate::gateway::SharedQueue;
 use crate::guild::Recovery;
-use crate::lifecycle::{Readiness, Waiting};
+use crate::lifecycle::{Readiness, Waiting, wall_ms};
+use crate::store::{MemberRow, MemberState};
 
 /// After SIGTERM every shard is given away, and everything is down, within this.
 const DRAIN: Duration = Duration::from_secs(45);
@@ -35,9 +37,9 @@ pub(super) struct Life {
     duties: mpsc::Receiver<Duty>,
     coordinating: JoinSet<Ended>,
     coordinating_stop: CancellationToken,
-    shards: JoinSet<Result<(), RunError>>,
+    shards: JoinSet<Result<Option<String>, RunError>>,
     /// What tells a driven shard to end, by number; and which task is which.
-    stops: HashMap<u32, CancellationToken>,
+    stops: HashMap<u32, Ending>,
     numbers: HashMap<Id, u32>,
     tasks: JoinSet<Result<(), RunError>>,
     tasks_stop: CancellationToken,
@@ -46,10 +48,16 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn begin(process: &Arc<Process>, member: Member, identity: &Identity, peer: Arc<TcpListener>) -> Self {
+    pub(super) fn begin(
+        process: &Arc<Process>,
+        member: Member,
+        identity: &Identity,
+        peer: Arc<TcpListener>,
+        trail: Arc<Recoveries>,
+    ) -> Self {
         let (coordinating_stop, tasks_stop) = (CancellationToken::new(), CancellationToken::new());
         let (cluster, duties, coordinator) =
-            cluster::open(opening(process, &member, identity, peer, &coordinating_stop));
+            cluster::open(opening(process, &member, identity, peer, trail, &coordinating_stop));
         let mut coordinating = JoinSet::new();
         coordinating.spawn(coordinator);
         let mut tasks = JoinSet::new();
@@ -139,7 +147,7 @@ impl Life {
         match duty {
             Duty::Drive(claimed) => {
                 let number = claimed.row.id;
-                let stop = CancellationToken::new();
+                let ending = Ending::default();
                 let shard = Shard {
                     process: Arc::clone(&self.process),
                     member: self.member.clone(),
@@ -150,25 +158,32 @@ impl Life {
                     queue: Arc::clone(&self.queue),
                     cluster: self.cluster.clone(),
                 };
-                let task = self.shards.spawn(shard::run(shard, stop.clone()));
+                let task = self.shards.spawn(shard::run(shard, ending.clone()));
                 self.numbers.insert(task.id(), number);
-                self.stops.insert(number, stop);
+                self.stops.insert(number, ending);
             }
-            Duty::Give { shard, trace: _ } => match self.stops.get(&shard) {
-                Some(stop) => stop.cancel(),
-                None => self.cluster.given(shard),
+            Duty::Give { shard, trace } => match self.stops.get(&shard) {
+                Some(ending) => ending.ask(trace),
+                None => self.cluster.given(shard, trace),
             },
         }
     }
 
-    fn shard_ended(&mut self, ended: Result<(Id, Result<(), RunError>), JoinError>) -> Result<(), RunError> {
+    fn shard_ended(
+        &mut self,
+        ended: Result<(Id, Result<Option<String>, RunError>), JoinError>,
+    ) -> Result<(), RunError> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         if let Some(shard) = self.numbers.remove(&id) {
             self.stops.remove(&shard);
-            self.cluster.given(shard);
+            let trace = ended
+                .as_ref()
+                .ok()
+                .and_then(|(_, given)| given.as_ref().ok().cloned().flatten());
+            self.cluster.given(shard, trace);
         }
         match ended {
-            Ok((_, result)) => result,
+            Ok((_, result)) => result.map(drop),
             Err(error) => Err(RunError::Failed(anyhow::Error::from(error).context("driving a shard"))),
         }
     }
@@ -204,10 +219,27 @@ impl Life {
         }
     }
 
+    /// Nobody was there to take what is left, so nobody tells of it: the next start goes on with what stands with the shards.
+    fn tell_of_leaving(&self) -> Option<String> {
+        if self.stops.is_empty() || self.member.permit.standing() == Standing::Fenced {
+            return None;
+        }
+        let me = MemberRow {
+            state: MemberState::Draining,
+            ..MemberRow::new(self.member.id.clone(), self.member.name.clone())
+        };
+        let now = wall_ms();
+        let whole = leaving(None, &me, None, now);
+        let trace = whole.traceparent();
+        whole.end(now);
+        trace
+    }
+
     /// Takes everything down in order and leaves the cluster.
     pub(super) async fn end(mut self) {
-        for stop in self.stops.values() {
-            stop.cancel();
+        let trace = self.tell_of_leaving();
+        for ending in self.stops.values() {
+            ending.ask(trace.clone());
         }
         while let Some(ended) = self.shards.join_next().await {
             if let Err(error) = ended {
@@ -234,6 +266,7 @@ fn opening(
     member: &Member,
     identity: &Identity,
     peer: Arc<TcpListener>,
+    trail: Arc<Recoveries>,
     stop: &CancellationToken,
 ) -> Opening {
     let settings = &process.settings;
@@ -259,7 +292,7 @@ fn opening(
             Some((task, silent)) => Err(format!("{task} has been silent for {} s", silent.as_secs())),
         }),
         alive: Arc::new(move || heartbeat.touch()),
-        trail: Arc::new(Recoveries::default()),
+        trail,
         stop: stop.clone(),
     }
 }

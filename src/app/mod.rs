@@ -7,9 +7,11 @@ mod autosave;
 mod build;
 mod drains;
 mod driven;
+mod giving;
 mod identity;
 mod life;
 mod loading;
+mod losses;
 mod metering;
 mod reach;
 mod recoveries;
@@ -46,6 +48,7 @@ pub use drains::{drained, set_drained};
 use driven::Driven;
 use life::{LAST_SAVE, Life};
 pub use state::Overview;
+use trail::Recoveries;
 
 /// A task that was silent for this long makes `/livez` fail.
 const STUCK: Duration = Duration::from_secs(30);
@@ -216,9 +219,10 @@ async fn incarnation(
     let Some(member) = retry("join the cluster", &stop.asked, join).await? else {
         return Ok(None);
     };
+    let trail = Arc::new(Recoveries::default());
     if let Some(before) = before {
         // It may only have heard that others reach the store: then nobody need wait for its time-out.
-        let succeed = || member.succeed(&before);
+        let succeed = || member.succeed(&before, &*trail);
         match retry("declare the member before dead", &stop.asked, succeed).await? {
             Some(true) => info!(member = %before, "declared dead: its process goes on as another member"),
             Some(false) => {}
@@ -227,7 +231,7 @@ async fn incarnation(
     }
     let sqlite = store.describe().starts_with("sqlite");
     let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
-    let fence = || claim::fence_proven(store, &member.id, proof);
+    let fence = || claim::fence_proven(store, &member.id, &*trail, proof);
     if retry("look for dead members", &stop.asked, fence).await?.is_none() {
         return Ok(None);
     }
@@ -236,7 +240,7 @@ async fn incarnation(
         return Ok(None);
     };
     let me = member.id.clone();
-    let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer));
+    let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer), trail);
     let ended = life.drive(stop, waiting, &ground.readiness).await;
     if timeout(LAST_SAVE, life.end()).await.is_err() {
         error!("the shutdown took too long; leaving now");

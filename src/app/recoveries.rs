@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::driven::Whole;
+use super::losses::Losses;
 use super::{Process, RunError};
 use crate::cluster::Member;
 use crate::guild::Recovery;
@@ -23,6 +25,8 @@ const WAITING: usize = 4_096;
 const TOGETHER: Duration = Duration::from_millis(200);
 /// At the end of a life, what is still to be kept has this long.
 const LAST: Duration = Duration::from_secs(1);
+/// Recovered later than the aim: each phase is a span.
+const SLOW_MS: u64 = 15_000;
 /// How often what other replicas recovered is read, while somebody looks.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,7 @@ pub(super) fn start(
     let keeper = Keeper {
         process: Arc::clone(process),
         member: member.clone(),
+        losses: Losses::new(Arc::clone(&process.store), member.id.clone()),
         batch: Vec::new(),
     };
     let (process, reading_stop) = (Arc::clone(process), stop.clone());
@@ -67,6 +72,7 @@ async fn look(process: &Process) {
 struct Keeper {
     process: Arc<Process>,
     member: Member,
+    losses: Losses,
     batch: Vec<RecoveryRow>,
 }
 
@@ -78,7 +84,7 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(one) = ended.recv() => {
-                    self.take(one);
+                    self.take(one).await;
                     due.get_or_insert(Instant::now() + TOGETHER);
                 }
                 () = sleep_until(at), if due.is_some() => {
@@ -88,25 +94,40 @@ impl Keeper {
             }
         }
         while let Ok(one) = ended.try_recv() {
-            self.take(one);
+            self.take(one).await;
         }
         drop(timeout(LAST, self.write()).await);
         Ok(())
     }
 
-    fn take(&mut self, recovery: Recovery) {
-        let parent = match recovery.recovered.trigger {
+    /// Takeovers of thousands of guilds end within moments: their spans wait for room, and nobody waits for them.
+    async fn take(&mut self, recovery: Recovery) {
+        spans::room().await;
+        let (trigger, lost_node) = (recovery.recovered.trigger, recovery.recovered.lost_node.clone());
+        let mut row = row(&recovery, self.member.id.clone());
+        let whole = match trigger {
             Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => {
-                self.process.driven.trace(recovery.shard)
+                self.process.driven.recovered(row.shard)
             }
             Trigger::NodeLost | Trigger::SessionLost => None,
         };
-        let mut row = row(&recovery, self.member.id.clone());
-        let trace = told(&row, parent.as_deref());
-        row.trace_id = trace
-            .as_deref()
-            .and_then(|trace| trace.split('-').nth(1))
-            .map(ToOwned::to_owned);
+        let lost = match &lost_node {
+            Some(node) => self.losses.trace(node, &row).await,
+            None => None,
+        };
+        let of = whole.as_ref().filter(|whole| whole.belongs);
+        let trace = told(&row, of.map(|whole| whole.trace.as_str()).or(lost.as_deref()));
+        if let Some(Whole {
+            trace,
+            last: Some((guilds, from_ms)),
+            ..
+        }) = &whole
+        {
+            let mut part = spans::part(trace, "reconcile", *from_ms);
+            part.fact("segue.guilds", i64::try_from(*guilds).unwrap_or(i64::MAX));
+            part.end(row.at_ms.max(*from_ms));
+        }
+        row.trace_id = trace.as_deref().and_then(spans::trace_id);
         recovery.count(&self.process.metrics, row.trace_id.clone());
         self.process.overview.recovered(row.clone());
         self.batch.push(row);
@@ -123,7 +144,7 @@ impl Keeper {
     }
 }
 
-/// One span for one guild, its phases as events.
+/// One span for one guild, its phases as events; as spans of their own when it was slow or failed.
 fn told(row: &RecoveryRow, parent: Option<&str>) -> Option<String> {
     let began_ms = row.lost_ms.unwrap_or(row.at_ms);
     let mut span = spans::begin(Beginning {
@@ -143,15 +164,20 @@ fn told(row: &RecoveryRow, parent: Option<&str>) -> Option<String> {
         ],
         ..Beginning::default()
     });
+    let trace = span.traceparent();
+    let apart = row.outcome == "failed" || row.took_ms > SLOW_MS;
     let mut at = began_ms;
     for (phase, ms) in &row.phases {
+        let from = at;
         at += i64::try_from(*ms).unwrap_or(0);
         span.event(phase, at);
+        if let (Some(trace), true) = (&trace, apart) {
+            spans::part(trace, phase, from).end(at);
+        }
     }
     if row.outcome == "failed" {
         span.fail("the channel cannot be had; the queue is kept");
     }
-    let trace = span.traceparent();
     span.end(row.at_ms);
     trace
 }

@@ -1,7 +1,6 @@
 //! One shard that this member drives: claims it, brings up its gateway and Lavalink sessions and its guilds, carries
 //! events between them, and takes it down so that a successor can go on without a gap.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::giving::{Ending, Giving};
 use super::identity::Identity;
 use super::loading::{Careful, Loading, Suspect};
 use super::metering::{self, ShardMeter};
@@ -23,12 +23,12 @@ use crate::guild::{Guilds, Recovery};
 use crate::interact;
 use crate::lavalink::{NodeMessage, NodeState};
 use crate::lifecycle::wall_ms;
-use crate::model::ids::{Epoch, GuildId, NodeName};
+use crate::model::ids::{Epoch, GuildId};
 use crate::model::signal::Signal;
 use crate::player::{Before, Loaded, Trigger};
 use crate::store::{GatewaySession, Sealed};
 use crate::telemetry::metrics::labels::Queue;
-use crate::telemetry::spans::Open;
+use crate::telemetry::spans::{self, Open};
 
 /// Events that may wait between a socket and the guilds.
 const WAITING: usize = 1_024;
@@ -60,28 +60,31 @@ pub(super) struct Shard {
     pub(super) cluster: cluster::Handle,
 }
 
-/// Drives the shard until `stop`; then everything is saved, and closed so that a successor can go on.
-pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), RunError> {
-    let (store, claimed) = (&shard.process.store, &shard.claimed);
+/// Drives the shard until it is to end; then everything is saved, and closed so that a successor can go on. Returns the
+/// `traceparent` that it goes on with.
+pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, RunError> {
+    let (store, claimed, stop) = (&shard.process.store, &shard.claimed, ending.asked());
     let taking = taking(&shard);
     let began_ms = wall_ms();
     let marking = || Loading::begin(store, &shard.member.id, claimed);
-    let Some(loading) = retry("say that the shard is being loaded", &stop, marking).await? else {
-        return Ok(());
+    let Some(loading) = retry("say that the shard is being loaded", stop, marking).await? else {
+        return Ok(None);
     };
-    let Some((sealed, load)) = take(&shard, loading, &stop).await? else {
-        return Ok(());
+    let Some((sealed, load)) = take(&shard, loading, stop).await? else {
+        return Ok(None);
     };
-    info!(
-        shard = shard.number,
-        epoch = claimed.row.epoch.0,
-        cause = claimed.cause.name(),
-        active = sealed.active.len() + load.one_by_one(),
-        one_by_one = load.one_by_one(),
-        session = claimed.row.session.is_some(),
-        alive_until_age_ms = wall_ms() - claimed.alive_until_ms,
-        "claimed a shard"
-    );
+    spans::within(taking.traceparent().as_deref(), || {
+        info!(
+            shard = shard.number,
+            epoch = claimed.row.epoch.0,
+            cause = claimed.cause.name(),
+            active = sealed.active.len() + load.one_by_one(),
+            one_by_one = load.one_by_one(),
+            session = claimed.row.session.is_some(),
+            alive_until_age_ms = wall_ms() - claimed.alive_until_ms,
+            "claimed a shard"
+        );
+    });
     for (guild, why) in &sealed.unreadable {
         warn!(%guild, why, "a snapshot cannot be read; it is left as it is");
     }
@@ -90,7 +93,7 @@ pub(super) async fn run(shard: Shard, stop: CancellationToken) -> Result<(), Run
         warn!(%guild, why, "a guild is in quarantine and is not driven; `segue release {guild}` lets it go");
     }
     part(&taking, "seal", began_ms).end(wall_ms());
-    Box::pin(Driving::begin(shard, sealed, load, taking).drive(stop)).await
+    Box::pin(Driving::begin(shard, sealed, load, taking).drive(ending)).await
 }
 
 /// How the guilds of a shard are loaded.
@@ -149,10 +152,7 @@ async fn take(shard: &Shard, loading: Loading, stop: &CancellationToken) -> Resu
 
 struct Driving {
     start: Shard,
-    /// Open until the gateway session is there.
-    taking: Option<Taking>,
-    /// Open until the node's session is there.
-    resuming: HashMap<NodeName, Open>,
+    taking: Taking,
     guilds: Arc<Guilds>,
     meter: ShardMeter,
     from_shard: mpsc::Receiver<FromShard>,
@@ -205,11 +205,13 @@ impl Driving {
             gateway_stop.clone(),
         );
         let claimed = &start.claimed;
-        let around = build::surroundings(&start, handle, nodes);
+        let trace = whole.traceparent().or_else(|| claimed.trace.clone());
+        let around = build::surroundings(&start, handle, nodes, trace.clone());
         let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
         let loaded = loaded(claimed);
+        let active = sealed.active.len() + load.one_by_one();
         let (mut interactions, mut loading) = (JoinSet::new(), JoinSet::new());
         for row in sealed.active {
             let (guild, pending) = (row.id, row.snapshot.head.pending.clone());
@@ -219,17 +221,12 @@ impl Driving {
             }
         }
         begin_loading(load, &guilds, loaded, &mut loading);
-        start.process.driven.began(
-            start.number,
-            Arc::clone(&guilds),
-            claimed.row.epoch,
-            whole.traceparent().or_else(|| claimed.trace.clone()),
-        );
-        let now_ms = wall_ms();
-        let resuming = start.process.nodes.iter();
-        let resuming = resuming.map(|node| (node.name.clone(), part(&whole, "lavalink.resume", now_ms)));
-        let resuming = resuming.collect();
-        let taking = Some(Taking::begin(whole, now_ms));
+        start
+            .process
+            .driven
+            .began(start.number, Arc::clone(&guilds), claimed.row.epoch, trace, active);
+        let nodes_to_be = start.process.nodes.iter().map(|node| &node.name);
+        let taking = Taking::begin(whole, nodes_to_be, wall_ms());
         let meter = ShardMeter::new(
             Arc::clone(&start.process.metrics),
             start.number,
@@ -250,7 +247,6 @@ impl Driving {
         Self {
             start,
             taking,
-            resuming,
             guilds,
             meter,
             from_shard,
@@ -264,7 +260,7 @@ impl Driving {
         }
     }
 
-    async fn drive(mut self, stop: CancellationToken) -> Result<(), RunError> {
+    async fn drive(mut self, ending: Ending) -> Result<Option<String>, RunError> {
         let guilds = Arc::clone(&self.guilds);
         let heartbeat = self
             .start
@@ -274,7 +270,7 @@ impl Driving {
         let (mut beats, mut turns) = (interval(BEAT), 0);
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = ending.asked().cancelled() => break,
                 _ = beats.tick() => {
                     // Both have to go round, this loop and that of the gateway: else it renews and does nothing.
                     if std::mem::replace(&mut turns, guilds.around().gateway.turns()) != turns {
@@ -287,7 +283,7 @@ impl Driving {
                 }
                 Some(event) = self.from_shard.recv() => {
                     if let Some(error) = self.shard_events(event).await {
-                        self.end().await;
+                        self.end(&ending).await;
                         return Err(error);
                     }
                 }
@@ -308,8 +304,7 @@ impl Driving {
                 }
             }
         }
-        self.end().await;
-        Ok(())
+        Ok(self.end(&ending).await)
     }
 
     /// One event and those behind it, in bunches: a busy shard has many.
@@ -384,10 +379,14 @@ impl Driving {
                 warn!(shard = self.start.number, "going on with a session that is not stored");
             }
         }
-        if let Some(taking) = self.taking.take() {
-            taking.connected(resumed);
+        let first = self.taking.connected(resumed);
+        if first {
+            self.start.process.driven.connected(self.start.number, wall_ms());
+            self.keep_trace();
         }
-        info!(shard = self.start.number, resumed, "the gateway session is ready");
+        spans::within(self.taking.trace().filter(|_| first), || {
+            info!(shard = self.start.number, resumed, "the gateway session is ready");
+        });
         let _ = ack.send(());
         self.guilds.broadcast(&Signal::ShardReady {
             resumed,
@@ -398,6 +397,24 @@ impl Driving {
             // The sequence numbers of the session before must not be taken for this one's.
             self.start.cluster.renew_now();
         }
+    }
+
+    /// For whoever finds out that this owner is dead.
+    fn keep_trace(&mut self) {
+        let Some(trace) = self.taking.trace().map(str::to_owned) else {
+            return;
+        };
+        let (store, id, epoch) = (
+            Arc::clone(&self.start.process.store),
+            self.start.number,
+            self.start.claimed.row.epoch,
+        );
+        let me = self.start.member.id.clone();
+        self.loading.spawn(async move {
+            if let Err(error) = store.save_trace(id, &me, epoch, &trace).await {
+                debug!(shard = id, %error, "the trace is not kept with the shard");
+            }
+        });
     }
 
     async fn node_message(&mut self, message: NodeMessage) {
@@ -418,14 +435,10 @@ impl Driving {
             }
             NodeMessage::Guild { guild, event } => self.guilds.node(guild, event),
             NodeMessage::State { node, state } => {
-                if let NodeState::Ready { resumed } = state
-                    && let Some(mut resuming) = self.resuming.remove(&node)
-                {
-                    resuming.fact("lavalink.node.name", node.0.as_str());
-                    resuming.fact("lavalink.session.resumed", resumed);
-                    resuming.end(wall_ms());
-                }
-                info!(shard = self.start.number, %node, ?state, "a Lavalink session changed");
+                let first = matches!(state, NodeState::Ready { resumed } if self.taking.node_ready(&node, resumed));
+                spans::within(self.taking.trace().filter(|_| first), || {
+                    info!(shard = self.start.number, %node, ?state, "a Lavalink session changed");
+                });
                 let process = &self.start.process;
                 process
                     .sessions
@@ -436,49 +449,28 @@ impl Driving {
         }
     }
 
-    /// Nothing is closed in a way that Discord or Lavalink would take for a goodbye.
-    async fn end(mut self) {
-        let guilds = Arc::clone(&self.guilds);
+    /// Nothing is closed in a way that Discord or Lavalink would take for a goodbye. Returns what the successor goes on with.
+    async fn end(mut self, ending: &Ending) -> Option<String> {
         let fenced = self.start.member.permit.standing() == Standing::Fenced;
+        let mut giving = Giving::begin(&self.start, ending, !fenced);
         self.loading.shutdown().await;
         if fenced {
             // Others have it: nothing may be said any more, and nothing is lost.
             self.interactions.shutdown().await;
-            guilds.abandon().await;
+            self.guilds.abandon().await;
         } else {
-            let nearly_done = async { while self.interactions.join_next().await.is_some() {} };
-            if timeout(LAST_ANSWERS, nearly_done).await.is_err() {
-                // Their interactions count as unprocessed: the successor is sent them again, or finishes what was deferred.
-                self.interactions.shutdown().await;
-            }
-            if timeout(LAST_SAVES, guilds.stop()).await.is_err() {
-                warn!(shard = self.start.number, "not everything could be saved in time");
-            }
+            self.finish(&mut giving).await;
         }
-        self.gateway_stop.cancel();
-        let mut last = None;
-        loop {
-            tokio::select! {
-                ended = self.gateway.join_next() => match ended {
-                    Some(session) => last = session.ok().flatten().or(last),
-                    None => break,
-                },
-                Some(event) = self.from_shard.recv() => unprocessed(event),
-            }
-        }
+        let last = self.close_gateway().await;
         if let Some(session) = last.filter(|_| !fenced) {
-            let (store, id, epoch) = (
-                &self.start.process.store,
-                self.start.number,
-                self.start.claimed.row.epoch,
-            );
-            if let Err(error) = store
-                .save_session(id, &self.start.member.id, epoch, Some(&session), None)
-                .await
-            {
+            let (id, epoch) = (self.start.number, self.start.claimed.row.epoch);
+            let store = &self.start.process.store;
+            let saving = store.save_session(id, &self.start.member.id, epoch, Some(&session), giving.trace());
+            if let Err(error) = saving.await {
                 warn!(%error, "the last sequence number is not stored");
             }
         }
+        giving.did("gateway.close");
         self.nodes_stop.cancel();
         loop {
             tokio::select! {
@@ -486,9 +478,38 @@ impl Driving {
                 Some(_) = self.from_nodes.recv() => {}
             }
         }
+        giving.did("lavalink.close");
         let process = &self.start.process;
         process.sessions.ended(&process.metrics, self.start.number);
         process.driven.ended(self.start.number);
+        giving.end().await
+    }
+
+    /// Answers under way come first, then the guilds save.
+    async fn finish(&mut self, giving: &mut Giving) {
+        let nearly_done = async { while self.interactions.join_next().await.is_some() {} };
+        if timeout(LAST_ANSWERS, nearly_done).await.is_err() {
+            // Their interactions count as unprocessed: the successor is sent them again, or finishes what was deferred.
+            self.interactions.shutdown().await;
+        }
+        if timeout(LAST_SAVES, self.guilds.stop()).await.is_err() {
+            warn!(shard = self.start.number, "not everything could be saved in time");
+        }
+        giving.did("save");
+    }
+
+    async fn close_gateway(&mut self) -> Option<GatewaySession> {
+        self.gateway_stop.cancel();
+        let mut last = None;
+        loop {
+            tokio::select! {
+                ended = self.gateway.join_next() => match ended {
+                    Some(session) => last = session.ok().flatten().or(last),
+                    None => return last,
+                },
+                Some(event) = self.from_shard.recv() => unprocessed(event),
+            }
+        }
     }
 }
 

@@ -124,7 +124,7 @@ fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
         .ok();
         write!(
             html,
-            "<p>Shard {}, recovered by {}. Trace {}.</p></details>",
+            "<p>Shard {}, recovered by {}.{}</p></details>",
             text(&one["shard"]),
             text(&one["member"]),
             trace(&one["trace_id"], trace_url)
@@ -137,14 +137,16 @@ fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
     html
 }
 
+/// Nothing where nothing is traced.
 fn trace(id: &Value, trace_url: Option<&str>) -> String {
     match (id.as_str(), trace_url) {
         (Some(id), Some(url)) => format!(
-            "<a href=\"{}\">{}</a>",
+            " Trace <a href=\"{}\">{}</a>.",
             escape(&url.replace("{trace_id}", id)),
             escape(id)
         ),
-        (Some(_) | None, _) => text(id),
+        (Some(id), None) => format!(" Trace <code>{}</code>.", escape(id)),
+        (None, _) => String::new(),
     }
 }
 

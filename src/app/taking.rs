@@ -1,22 +1,25 @@
 //! The spans of taking a shard: from its claim to its first READY or RESUMED.
 
+use std::collections::HashMap;
+
 use super::shard::Shard;
+use crate::cluster::Claimed;
 use crate::lifecycle::wall_ms;
+use crate::model::ids::NodeName;
 use crate::telemetry::spans::{self, Beginning, Open};
 
-/// The span of taking a shard, until it is connected.
+/// The span of taking a shard, until it is connected. An owner that left alone, with nobody there to tell of it, left its
+/// context with the shard: then that is gone on with.
 pub(super) fn taking(shard: &Shard) -> Open {
     let claimed = &shard.claimed;
     let moments = claimed.moments;
-    spans::begin(Beginning {
+    let last = claimed.owner_trace.as_deref();
+    let parent = claimed.trace.as_deref().or(last.filter(|_| claimed.left));
+    let predecessor = last.filter(|last| Some(*last) != parent);
+    let whole = spans::begin(Beginning {
         name: "shard.take",
-        parent: claimed.trace.as_deref(),
-        links: claimed
-            .owner_trace
-            .as_deref()
-            .map(|trace| (trace, "predecessor"))
-            .into_iter()
-            .collect(),
+        parent,
+        links: predecessor.map(|trace| (trace, "predecessor")).into_iter().collect(),
         from_ms: moments.assigned_ms.unwrap_or(moments.claimed_ms),
         attributes: vec![
             ("discord.shard.id", shard.number.into()),
@@ -27,7 +30,17 @@ pub(super) fn taking(shard: &Shard) -> Open {
                 i64::try_from(claimed.row.epoch.0).unwrap_or(i64::MAX).into(),
             ),
         ],
-    })
+        ..Beginning::default()
+    });
+    claim(&whole, claimed);
+    whole
+}
+
+fn claim(whole: &Open, claimed: &Claimed) {
+    let moments = claimed.moments;
+    if let Some(assigned_ms) = moments.assigned_ms {
+        part(whole, "claim", assigned_ms).end(moments.claimed_ms);
+    }
 }
 
 /// A part of it.
@@ -42,24 +55,48 @@ pub(super) fn part(taking: &Open, name: &'static str, from_ms: i64) -> Open {
 
 /// What of it is under way.
 pub(super) struct Taking {
-    whole: Open,
-    gateway: Open,
+    trace: Option<String>,
+    /// Open until the gateway session is there.
+    gateway: Option<(Open, Open)>,
+    /// Open until the node's session is there.
+    nodes: HashMap<NodeName, Open>,
 }
 
 impl Taking {
-    /// The gateway connects.
-    pub(super) fn begin(whole: Open, now_ms: i64) -> Self {
+    /// The gateway and the nodes connect.
+    pub(super) fn begin<'a>(whole: Open, nodes: impl Iterator<Item = &'a NodeName>, now_ms: i64) -> Self {
+        let nodes = nodes.map(|node| (node.clone(), part(&whole, "lavalink.resume", now_ms)));
         Self {
-            gateway: part(&whole, "gateway.resume", now_ms),
-            whole,
+            trace: whole.traceparent(),
+            nodes: nodes.collect(),
+            gateway: Some((part(&whole, "gateway.resume", now_ms), whole)),
         }
     }
 
-    /// READY or RESUMED came.
-    pub(super) fn connected(self, resumed: bool) {
-        let Self { whole, mut gateway } = self;
+    /// Its `traceparent`; `None` where nothing is traced.
+    pub(super) fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
+    }
+
+    /// READY or RESUMED came; whether that was the first.
+    pub(super) fn connected(&mut self, resumed: bool) -> bool {
+        let Some((mut gateway, whole)) = self.gateway.take() else {
+            return false;
+        };
         gateway.fact("discord.gateway.session.resumed", resumed);
         gateway.end(wall_ms());
         whole.end(wall_ms());
+        true
+    }
+
+    /// The node's session is there; whether for the first time.
+    pub(super) fn node_ready(&mut self, node: &NodeName, resumed: bool) -> bool {
+        let Some(mut span) = self.nodes.remove(node) else {
+            return false;
+        };
+        span.fact("lavalink.node.name", node.0.as_str());
+        span.fact("lavalink.session.resumed", resumed);
+        span.end(wall_ms());
+        true
     }
 }

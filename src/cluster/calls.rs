@@ -6,22 +6,12 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 use super::coordinator::event::{Beginning, Event, Failed, Renewal};
-use super::duty::Cause;
 use super::permit::Clock;
 use super::timing;
-use super::trail::Trail;
+use super::trail::{self, Death, Trail};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{Epoch, MemberId};
-use crate::store::{Assignment, Beat, Fence, MemberRow, MemberState, SharedStore, StoreError};
-
-/// A member that is to be declared dead.
-pub(super) struct ToFence {
-    pub(super) member: MemberRow,
-    pub(super) cause: Cause,
-    pub(super) why: &'static str,
-    pub(super) overdue_ms: Option<i64>,
-    pub(super) lost_ms: i64,
-}
+use crate::store::{Assignment, Beat, MemberState, SharedStore, StoreError};
 
 /// Shards that are to be given to somebody.
 pub(super) struct ToAssign {
@@ -93,32 +83,16 @@ pub(super) async fn release(
     }
 }
 
-pub(super) async fn fence(store: SharedStore, order: ToFence, trail: Arc<dyn Trail>) -> Event {
-    let ToFence {
-        member,
-        cause,
-        why,
-        overdue_ms,
-        lost_ms,
-    } = order;
-    let trace = trail.lost(&member, cause, why, lost_ms);
-    let from_ms = wall_ms();
-    let fence = Fence {
-        id: member.id.clone(),
-        why: why.to_owned(),
-        trace: trace.clone(),
-        overdue_ms,
-    };
-    let answer = heard("declare a member dead", store.fence(&fence).await);
-    if answer == Ok(true) {
-        info!(member = %member.id, name = member.name, why, "declared a member dead");
-    }
-    if let Some(trace) = trace {
-        trail.fenced(&trace, answer == Ok(true), from_ms, wall_ms());
-    }
+pub(super) async fn fence(
+    store: SharedStore,
+    death: Box<Death>,
+    overdue_ms: Option<i64>,
+    trail: Arc<dyn Trail>,
+) -> Event {
+    let answer = trail::fence(&store, &*trail, &death, overdue_ms).await;
     Event::Fenced {
-        member: member.id,
-        answer,
+        member: death.member.id,
+        answer: heard("declare a member dead", answer),
     }
 }
 
@@ -138,25 +112,24 @@ pub(super) async fn assign(store: SharedStore, order: ToAssign, trail: Arc<dyn T
     let from_ms = wall_ms();
     let answer = heard("assign shards", store.assign(term, &assignments).await);
     if let Ok(applied) = &answer {
-        info!(
-            term,
-            moved = moved.len(),
-            asked = assignments.len(),
-            applied = applied.len(),
-            "assigned shards"
-        );
-        let mut by_trace: BTreeMap<&String, Vec<u32>> = BTreeMap::new();
+        let mut by_trace: BTreeMap<Option<&str>, Vec<u32>> = BTreeMap::new();
         for Assignment { shard, trace, .. } in &assignments {
-            if let Some(trace) = trace
-                .as_ref()
-                .filter(|_| moved.contains(shard) && applied.contains(shard))
-            {
-                by_trace.entry(trace).or_default().push(*shard);
+            if moved.contains(shard) && applied.contains(shard) {
+                by_trace.entry(trace.as_deref()).or_default().push(*shard);
             }
         }
         for (trace, shards) in by_trace {
-            trail.assigned(trace, &shards, from_ms, wall_ms());
+            trail.within(trace, &mut || info!(term, ?shards, "assigned shards"));
+            if let Some(trace) = trace {
+                trail.assigned(trace, &shards, from_ms, wall_ms());
+            }
         }
+        debug!(
+            term,
+            asked = assignments.len(),
+            applied = applied.len(),
+            "an assignment is stored"
+        );
     }
     Event::Assigned {
         term,

@@ -12,10 +12,15 @@ use crate::store::{MemberRow, ShardRow};
 pub(super) const REQUESTS: usize = 4_096;
 
 /// What is asked of the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The shard is saved and closed.
-    Given(u32),
+    /// A shard is saved and closed.
+    Given {
+        /// Which.
+        shard: u32,
+        /// The span that tells of it, a W3C `traceparent`.
+        trace: Option<String>,
+    },
     /// Every shard is to be given away.
     Drain,
     /// Do not wait for anybody any more.
@@ -67,9 +72,10 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The shard is saved and closed: it is released in the store, and its successor is told to look.
-    pub fn given(&self, shard: u32) {
-        self.ask(Request::Given(shard));
+    /// The shard is saved and closed: it is released in the store, and its successor is told to look. With a `trace`, the
+    /// successor goes on with that.
+    pub fn given(&self, shard: u32, trace: Option<String>) {
+        self.ask(Request::Given { shard, trace });
     }
 
     /// Gives every shard away. With no other member that lives, they are kept.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use tracing::info;
 use uuid::Uuid;
 
+use super::claim;
 use super::permit::{Clock, Permit};
+use super::trail::Trail;
+use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
-use crate::store::{Beat, Fence, MemberRow, MemberState, Origin, SharedStore, StoreError};
+use crate::store::{Beat, MemberRow, MemberState, Origin, SharedStore, StoreError};
 
 /// What a renewal carries, read at the moment of sending.
 pub type BeatSource = Arc<dyn Fn() -> Beat + Send + Sync>;
@@ -72,9 +75,17 @@ impl Member {
     }
 
     /// The member that this process was before is dead: its permit has ended for good, and this process knows that best.
-    pub async fn succeed(&self, before: &MemberId) -> Result<bool, StoreError> {
-        let fence = Fence::proven(before.clone(), "its process goes on as another member");
-        self.store.fence(&fence).await
+    pub async fn succeed(&self, before: &MemberId, trail: &dyn Trail) -> Result<bool, StoreError> {
+        let from_ms = wall_ms();
+        let members = self.store.members().await?;
+        let Some(row) = members
+            .into_iter()
+            .find(|row| row.id == *before && !row.state.is_final())
+        else {
+            return Ok(false);
+        };
+        let why = "its process goes on as another member";
+        claim::fence_dead(&self.store, trail, row, why, (from_ms, wall_ms())).await
     }
 
     /// Where everything is.
@@ -93,6 +104,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::NoTrail;
 
     #[tokio::test]
     async fn a_process_that_goes_on_as_another_member_declares_the_one_before_dead_at_once() {
@@ -101,8 +113,8 @@ mod tests {
         let store = crate::store::open(&address.into()).await.unwrap();
         let join = || Member::join(Arc::clone(&store), "a".to_owned(), Origin::default(), None, None);
         let (before, after) = (join().await.unwrap(), join().await.unwrap());
-        assert!(after.succeed(&before.id).await.unwrap());
-        assert!(!after.succeed(&before.id).await.unwrap(), "only once");
+        assert!(after.succeed(&before.id, &NoTrail).await.unwrap());
+        assert!(!after.succeed(&before.id, &NoTrail).await.unwrap(), "only once");
         let members = store.members().await.unwrap();
         let state = |id: &MemberId| members.iter().find(|row| row.id == *id).map(|row| row.state);
         assert_eq!(

@@ -46,7 +46,7 @@ use self::task::Parts;
 pub use duty::{Cause, Claimed, Duty, Moments};
 pub use handle::{ClusterView, Drained, Handle, Request};
 pub use member::{BeatSource, Ended, Member};
-pub use trail::{NoTrail, Trail};
+pub use trail::{Death, NoTrail, Trail};
 
 /// Whether this process makes progress; `Err` says what does not. A member that does no work does not renew.
 pub type HealthGate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;

@@ -191,21 +191,11 @@ impl Round {
             Effect::Release { shard, epoch, trace } => {
                 drop(self.acts.spawn(calls::release(store, id, shard, epoch, trace)));
             }
-            Effect::Fence {
-                member,
-                cause,
-                why,
-                overdue_ms,
-                lost_ms,
-            } => {
-                let fence = calls::ToFence {
-                    member: *member,
-                    cause,
-                    why,
-                    overdue_ms,
-                    lost_ms,
-                };
-                drop(self.acts.spawn(calls::fence(store, fence, Arc::clone(trail))));
+            Effect::Fence { death, overdue_ms } => {
+                drop(
+                    self.acts
+                        .spawn(calls::fence(store, death, overdue_ms, Arc::clone(trail))),
+                );
             }
             Effect::Assign {
                 term,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// Where traces and logs go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtelSettings {
     /// The collector of traces; `None` sends nothing and costs nothing.
     pub traces: Option<Collector>,
@@ -19,6 +19,24 @@ pub struct OtelSettings {
     pub trace_context: bool,
     /// Whether baggage travels.
     pub baggage: bool,
+    /// Most spans that are kept while the collector does not take them: `OTEL_BSP_MAX_QUEUE_SIZE`.
+    pub queue: usize,
+}
+
+/// What `OTEL_BSP_MAX_QUEUE_SIZE` is when nobody says (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor>).
+const QUEUE: usize = 2_048;
+
+impl Default for OtelSettings {
+    fn default() -> Self {
+        Self {
+            traces: None,
+            logs: None,
+            service_name: None,
+            trace_context: false,
+            baggage: false,
+            queue: QUEUE,
+        }
+    }
 }
 
 /// A collector of one signal.
@@ -48,6 +66,7 @@ struct Signal {
     exporter: &'static str,
     endpoint: &'static str,
     protocol: &'static str,
+    timeout: &'static str,
 }
 
 const TRACES: Signal = Signal {
@@ -56,6 +75,7 @@ const TRACES: Signal = Signal {
     exporter: "OTEL_TRACES_EXPORTER",
     endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 };
 const LOGS: Signal = Signal {
     name: "logs",
@@ -63,6 +83,7 @@ const LOGS: Signal = Signal {
     exporter: "OTEL_LOGS_EXPORTER",
     endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
 };
 
 /// Variables of OpenTelemetry that do nothing here, and why; whoever sets them should know.
@@ -100,6 +121,12 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("OTEL_CONFIG_FILE", "declarative configuration is not supported"),
 ];
 
+const COMPRESSION: [&str; 3] = [
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+];
+
 /// Reads what `get` knows of the keys; `environment` is looked through for variables without effect.
 pub(super) fn read(
     get: &dyn Fn(&str) -> Option<String>,
@@ -111,7 +138,7 @@ pub(super) fn read(
     let disabled = is_disabled(get, warnings);
     let mut signal = |signal: &Signal| {
         let wanted = is_wanted(signal, get, warnings) && !disabled;
-        wanted.then(|| collector(signal, get, warnings)).flatten()
+        wanted.then(|| collector(signal, get, environment, warnings)).flatten()
     };
     OtelSettings {
         traces: signal(&TRACES),
@@ -119,7 +146,14 @@ pub(super) fn read(
         service_name: get("OTEL_SERVICE_NAME"),
         trace_context,
         baggage,
+        queue: queue(environment),
     }
+}
+
+/// As the library reads it, which has a queue of that size beneath.
+fn queue(environment: &[(String, String)]) -> usize {
+    let told = environment.iter().find(|(name, _)| name == "OTEL_BSP_MAX_QUEUE_SIZE");
+    told.and_then(|(_, value)| value.parse().ok()).unwrap_or(QUEUE)
 }
 
 fn is_disabled(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> bool {
@@ -150,7 +184,12 @@ fn is_wanted(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &m
     wanted.is_empty() || wanted.contains(&"otlp")
 }
 
-fn collector(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Option<Collector> {
+fn collector(
+    signal: &Signal,
+    get: &dyn Fn(&str) -> Option<String>,
+    environment: &[(String, String)],
+    warnings: &mut Vec<String>,
+) -> Option<Collector> {
     let protocol = protocol(signal, get, warnings);
     let (key, endpoint, whole) = match get(signal.endpoint) {
         Some(own) => (signal.endpoint, own, true),
@@ -173,7 +212,7 @@ fn collector(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &m
     Some(Collector {
         endpoint,
         protocol,
-        timeout: timeout(get, warnings),
+        timeout: timeout(signal, get, environment, warnings),
     })
 }
 
@@ -194,14 +233,29 @@ fn protocol(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mu
     }
 }
 
-fn timeout(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Duration {
+/// That of the signal is known to the environment only.
+fn timeout(
+    signal: &Signal,
+    get: &dyn Fn(&str) -> Option<String>,
+    environment: &[(String, String)],
+    warnings: &mut Vec<String>,
+) -> Duration {
     const USUAL: Duration = Duration::from_secs(10);
-    let text = get("OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or_default();
+    let own = environment
+        .iter()
+        .find(|(name, value)| name == signal.timeout && !value.trim().is_empty());
+    let (key, text) = match own {
+        Some((key, text)) => (key.as_str(), text.clone()),
+        None => (
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            get("OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or_default(),
+        ),
+    };
     match text.parse() {
         Ok(0) => USUAL,
         Ok(milliseconds) => Duration::from_millis(milliseconds),
         Err(_) => {
-            let warning = format!("OTEL_EXPORTER_OTLP_TIMEOUT: {text:?} is no number of milliseconds; 10000 is used");
+            let warning = format!("{key}: {text:?} is no number of milliseconds; 10000 is used");
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
@@ -232,6 +286,9 @@ fn warn_of_the_rest(environment: &[(String, String)], warnings: &mut Vec<String>
         }
         if name == "OTEL_METRICS_EXPORTER" && value.trim() != "none" {
             warnings.push(format!("{name} has no effect: metrics are served at /metrics"));
+        }
+        if COMPRESSION.contains(&name.as_str()) && value.trim() != "none" {
+            warnings.push(format!("{name} has no effect: nothing is compressed"));
         }
     }
 }

@@ -85,6 +85,7 @@ mod tests {
             gap_ms: 400,
             began_ms: 0,
             phases,
+            lost_node: None,
         };
         let trace = "0af7651916cd43dd8448eb211c80319c";
         recovered(

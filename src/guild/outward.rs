@@ -10,7 +10,8 @@ use crate::gateway::{self, VoiceRequest};
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::signal::Signal;
 use crate::model::view::{FailReason, Notice};
-use crate::player::{Priority, Recovered};
+use crate::player::{Priority, Recovered, Trigger};
+use crate::telemetry::spans;
 use crate::ui;
 
 /// A finished permission check.
@@ -80,15 +81,21 @@ pub(super) fn voices(around: &Surroundings, guild: GuildId) -> Option<Signal> {
 }
 
 pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered) {
-    info!(
-        %guild,
-        trigger = recovered.trigger.name(),
-        outcome = recovered.outcome.name(),
-        gap_ms = recovered.gap_ms,
-        took_ms = crate::lifecycle::wall_ms() - recovered.began_ms,
-        "recovered"
-    );
+    let takeover = match recovered.trigger {
+        Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => around.trace.as_deref(),
+        Trigger::NodeLost | Trigger::SessionLost => None,
+    };
     let ended_ms = crate::lifecycle::wall_ms();
+    spans::within(takeover, || {
+        info!(
+            %guild,
+            trigger = recovered.trigger.name(),
+            outcome = recovered.outcome.name(),
+            gap_ms = recovered.gap_ms,
+            took_ms = ended_ms - recovered.began_ms,
+            "recovered"
+        );
+    });
     let recovery = Recovery {
         shard: around.shard,
         guild,

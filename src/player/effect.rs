@@ -154,6 +154,8 @@ pub struct Recovered {
     pub trigger: Trigger,
     /// How it ended.
     pub outcome: Outcome,
+    /// The node that was lost, if that began it.
+    pub lost_node: Option<NodeName>,
     /// When it began, milliseconds since 1970.
     pub began_ms: i64,
     /// How long nothing was heard, as far as this side can know; 0 when carried on.

@@ -18,6 +18,7 @@
 //! | `load` | voice is there again and the node is told what to play |
 //! | `reconcile` | the node confirms it, or everything is as it should be |
 
+use crate::model::ids::NodeName;
 use crate::model::record::PauseReason;
 use crate::model::signal::PlayerSeen;
 use crate::model::view::Notice;
@@ -135,6 +136,8 @@ pub(super) struct Recovery {
     stage: Stage,
     /// Whether something was to be heard when it began.
     was_playing: bool,
+    /// What began it, if it was a node.
+    lost_node: Option<NodeName>,
     phases: Vec<(&'static str, i64)>,
 }
 
@@ -148,6 +151,7 @@ impl Recovery {
             not_before: None,
             stage: Stage::Judging,
             was_playing,
+            lost_node: None,
             phases: [
                 ("detect", loaded.before.detected_ms),
                 ("fence", loaded.before.fenced_ms),
@@ -255,6 +259,7 @@ impl Player {
             };
             let mut recovery = Recovery::new(loaded, true);
             recovery.gateway = Some(true);
+            recovery.lost_node.clone_from(&self.seat.node);
             self.recovery = Some(recovery);
         }
         if let Some(recovery) = &mut self.recovery {
@@ -432,6 +437,7 @@ impl Player {
         effects.push(Effect::Recovered(Recovered {
             trigger: recovery.loaded.trigger,
             outcome,
+            lost_node: recovery.lost_node.clone(),
             began_ms: recovery.loaded.began_ms,
             gap_ms,
             phases: recovery.durations(),

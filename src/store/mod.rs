@@ -301,6 +301,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         session: Option<&GatewaySession>,
         trace: Option<&str>,
     ) -> Result<bool, StoreError>;
+    /// Stores what the owner did last ([`ShardRow::owner_trace`]). `false` when the shard is not the owner's any more.
+    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError>;
     /// Stores the id of a Lavalink session. `false` when the shard is not the owner's any more.
     async fn save_node_session(
         &self,

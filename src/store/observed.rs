@@ -214,6 +214,11 @@ impl Store for Observed {
         self.call(SHARDS, "save_session", |done| *done, call).await
     }
 
+    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError> {
+        let call = self.store.save_trace(id, me, epoch, trace);
+        self.call(SHARDS, "save_trace", |done| *done, call).await
+    }
+
     async fn save_node_session(
         &self,
         id: u32,

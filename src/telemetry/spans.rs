@@ -1,22 +1,40 @@
-//! Spans with times of their own, across processes: what tells a recovery. Without a collector they cost nothing and have
-//! no name.
+//! Spans with times of their own, across processes: what tells a recovery. All of them are kept, whatever the sampler says of
+//! others. Without a collector they cost nothing and have no name.
 //!
 //! A trace travels as a W3C `traceparent` (<https://www.w3.org/TR/trace-context/>) with the rows in the store.
 
 use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::global::{self, BoxedSpan};
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{Link, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{
+    Link, Span as _, SpanContext, Status, TraceContextExt as _, TraceFlags, TraceState, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+use super::traces::{self, Given, Outlet};
+
+/// How spans leave this process; nothing without a collector.
+static OUTLET: RwLock<Option<Outlet>> = RwLock::new(None);
+
+pub(super) fn install(outlet: Outlet) {
+    *OUTLET.write().unwrap_or_else(PoisonError::into_inner) = Some(outlet);
+}
+
+fn outlet() -> Option<Outlet> {
+    OUTLET.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// What a span begins with.
 #[derive(Clone, Debug, Default)]
 pub struct Beginning<'a> {
     /// Its name.
-    pub name: &'static str,
+    pub name: &'a str,
+    /// What [`reserve`] gave, for a root that is known elsewhere already.
+    pub reserved: Option<&'a str>,
     /// The `traceparent` it is a part of; without, it is a root.
     pub parent: Option<&'a str>,
     /// Other traces it has to do with: `traceparent` and what it is to this one.
@@ -86,6 +104,7 @@ pub struct Open(BoxedSpan);
 pub fn begin(beginning: Beginning<'_>) -> Open {
     let Beginning {
         name,
+        reserved,
         parent,
         links,
         from_ms,
@@ -97,28 +116,72 @@ pub fn begin(beginning: Beginning<'_>) -> Open {
         Some(Link::new(context, vec![KeyValue::new("segue.link.kind", kind)], 0))
     });
     let builder = tracer
-        .span_builder(name)
+        .span_builder(name.to_owned())
         .with_start_time(at(from_ms))
         .with_links(links.collect())
         .with_attributes(attributes.into_iter().map(|(key, fact)| KeyValue::new(key, fact)));
     let around = parent
         .and_then(context_of)
         .map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
+    let _ids = reserved.and_then(context_of).map(|reserved| Given::new(&reserved));
     Open(tracer.build_with_context(builder, &around))
+}
+
+/// A part of the span that `trace`, a `traceparent`, names.
+pub fn part(trace: &str, name: &str, from_ms: i64) -> Open {
+    begin(Beginning {
+        name,
+        parent: Some(trace),
+        from_ms,
+        ..Beginning::default()
+    })
+}
+
+/// The `traceparent` of a root that may begin later, in this process; `None` where nothing is traced.
+pub fn reserve() -> Option<String> {
+    outlet()?;
+    let (trace, span) = traces::reserve();
+    Some(traceparent(&SpanContext::new(
+        trace,
+        span,
+        TraceFlags::SAMPLED,
+        false,
+        TraceState::NONE,
+    )))
+}
+
+/// Sends what ended, for at most `limit`: before others are told to go on with it.
+pub async fn push(limit: Duration) {
+    if let Some(outlet) = outlet() {
+        outlet.push(limit).await;
+    }
+}
+
+/// Waits until there is room for more spans, as long as the collector answers; else those that do not fit are lost.
+pub async fn room() {
+    if let Some(outlet) = outlet() {
+        outlet.room().await;
+    }
+}
+
+/// Lines that are logged in `say` carry the ids of this `traceparent`.
+pub fn within<T>(trace: Option<&str>, say: impl FnOnce() -> T) -> T {
+    let _around = trace
+        .and_then(context_of)
+        .map(|context| Context::new().with_remote_span_context(context).attach());
+    say()
+}
+
+/// The part of a `traceparent` that people look for.
+pub fn trace_id(traceparent: &str) -> Option<String> {
+    context_of(traceparent).map(|context| context.trace_id().to_string())
 }
 
 impl Open {
     /// Its `traceparent`; `None` where nothing is traced.
     pub fn traceparent(&self) -> Option<String> {
         let context = self.0.span_context();
-        context.is_valid().then(|| {
-            format!(
-                "00-{:032x}-{:016x}-{:02x}",
-                context.trace_id(),
-                context.span_id(),
-                context.trace_flags()
-            )
-        })
+        context.is_valid().then(|| traceparent(context))
     }
 
     /// Something happened within it.
@@ -140,6 +203,15 @@ impl Open {
     pub fn end(mut self, at_ms: i64) {
         self.0.end_with_timestamp(at(at_ms));
     }
+}
+
+fn traceparent(context: &SpanContext) -> String {
+    format!(
+        "00-{:032x}-{:016x}-{:02x}",
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags()
+    )
 }
 
 fn at(ms: i64) -> SystemTime {
@@ -168,6 +240,11 @@ mod tests {
             assert!(context_of(damaged).is_none(), "{damaged}");
         }
         assert!(context_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").is_some());
+    }
+
+    #[test]
+    fn without_a_collector_nothing_is_reserved() {
+        assert_eq!(reserve(), None);
     }
 
     #[test]

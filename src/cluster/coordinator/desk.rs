@@ -12,6 +12,7 @@ use super::prior::TIMED_OUT;
 use crate::cluster::duty::Cause;
 use crate::cluster::evidence::Evidence;
 use crate::cluster::timing;
+use crate::cluster::trail::{self, Death};
 use crate::model::ids::MemberId;
 use crate::store::{MemberRow, Origin};
 
@@ -146,12 +147,17 @@ pub(super) fn fence(
     seen: &Seen,
     evidence: &Evidence,
 ) -> Effect {
-    let alive = row.renewed_ms + seen.offset_ms;
-    Effect::Fence {
-        member: Box::new(row.clone()),
+    let (alive, looked) = (row.renewed_ms + seen.offset_ms, seen.scan.now_ms + seen.offset_ms);
+    let death = Death {
+        member: row.clone(),
         cause,
         why,
-        overdue_ms,
         lost_ms: evidence.first_sign(&row.id).unwrap_or(alive),
+        contexts: trail::contexts(&seen.scan.shards, &row.id),
+        scan_ms: (looked - seen.took_ms, looked),
+    };
+    Effect::Fence {
+        death: Box::new(death),
+        overdue_ms,
     }
 }

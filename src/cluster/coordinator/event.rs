@@ -1,9 +1,10 @@
 //! What the coordinator hears, and what it wants done.
 
-use crate::cluster::duty::{Cause, Duty};
+use crate::cluster::duty::Duty;
 use crate::cluster::evidence::{ContainerEnd, Sign};
 use crate::cluster::handle::{Drained, Request};
 use crate::cluster::member::Ended;
+use crate::cluster::trail::Death;
 use crate::model::ids::{Epoch, MemberId};
 use crate::store::{Assignment, Campaign, MemberRow, Scan, ShardRow};
 
@@ -179,16 +180,10 @@ pub enum Effect {
     },
     /// Declare a member dead; answered by [`Event::Fenced`].
     Fence {
-        /// As last seen.
-        member: Box<MemberRow>,
-        /// Proven or timed out.
-        cause: Cause,
-        /// For people.
-        why: &'static str,
+        /// Whose.
+        death: Box<Death>,
         /// Only if the store's clock is that far beyond its last renewal.
         overdue_ms: Option<i64>,
-        /// The first sign, wall clock.
-        lost_ms: i64,
     },
     /// Say whose shards these are; answered by [`Event::Assigned`].
     Assign {

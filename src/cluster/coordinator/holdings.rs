@@ -140,14 +140,14 @@ impl Holdings {
         false
     }
 
-    /// Whoever drove it has saved and closed it.
-    pub(super) fn given(&mut self, shard: u32, effects: &mut Vec<Effect>) {
+    /// Whoever drove it has saved and closed it; `told` tells of that, and the successor goes on with it.
+    pub(super) fn given(&mut self, shard: u32, told: Option<String>, effects: &mut Vec<Effect>) {
         let (epoch, trace) = match self.holds.get(&shard) {
             Some(Hold::Giving { epoch, trace }) => (*epoch, trace.clone()),
             Some(Hold::Driving { epoch }) => (*epoch, None),
             Some(Hold::Claiming | Hold::Releasing { .. }) | None => return,
         };
-        self.release(shard, epoch, trace, effects);
+        self.release(shard, epoch, told.or(trace), effects);
     }
 
     fn release(&mut self, shard: u32, epoch: Epoch, trace: Option<String>, effects: &mut Vec<Effect>) {

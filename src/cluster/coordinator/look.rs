@@ -13,6 +13,8 @@ pub(super) struct Seen {
     pub(super) scan: Scan,
     /// When it was asked for.
     pub(super) sent_ms: i64,
+    /// How long the answer took.
+    pub(super) took_ms: i64,
     /// This machine's wall clock less the store's, about.
     pub(super) offset_ms: i64,
 }
@@ -24,6 +26,7 @@ impl Seen {
         scan.shards.sort_by_key(|row| row.id);
         Self {
             sent_ms,
+            took_ms: 0,
             offset_ms: wall_ms - scan.now_ms,
             scan,
         }

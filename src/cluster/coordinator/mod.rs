@@ -296,7 +296,10 @@ impl Coordinator {
             self.desk.blind(now);
             return;
         };
-        let seen = Seen::new(scan, sent_ms, wall_ms);
+        let seen = Seen {
+            took_ms: now - sent_ms,
+            ..Seen::new(scan, sent_ms, wall_ms)
+        };
         if let Some(me) = seen.member(&self.start.me) {
             self.assign_gen = self.assign_gen.max(me.assign_gen);
             if me.state.is_final() && self.phase == Phase::Running {
@@ -341,7 +344,7 @@ impl Coordinator {
 
     fn asked(&mut self, request: Request, now: i64, effects: &mut Vec<Effect>) {
         match request {
-            Request::Given(shard) => self.holdings.given(shard, effects),
+            Request::Given { shard, trace } => self.holdings.given(shard, trace, effects),
             Request::Drain => self.drain.ask(now),
             Request::Hurry => effects.extend(self.drain.hurry().map(Effect::Drained)),
             Request::Renew => self.pace.hurry(now),

@@ -121,6 +121,8 @@ fn what_opentelemetry_has_and_segue_has_not_is_warned_of() {
         ("OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", "/ca", 1),
         ("OTEL_SDK_DISABLED", "yes", 1),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "1", 0),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", 1),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none", 0),
     ];
     for (name, value, expected) in cases {
         let effective = World::new().env(name, value).load();

@@ -227,6 +227,10 @@ impl Store for MongoStore {
         shards::save_session(&self.link, (id, me, epoch), session, trace).await
     }
 
+    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError> {
+        shards::save_trace(&self.link, (id, me, epoch), trace).await
+    }
+
     async fn save_node_session(
         &self,
         id: u32,

@@ -241,6 +241,10 @@ pub(super) async fn save_session(
     change(link, what, owned, doc! { "$set": set }).await
 }
 
+pub(super) async fn save_trace(link: &Link, owned: (u32, &MemberId, Epoch), trace: &str) -> Result<bool, StoreError> {
+    change(link, "saving a trace", owned, doc! { "$set": { "owner_trace": trace } }).await
+}
+
 pub(super) async fn save_node_session(
     link: &Link,
     owned: (u32, &MemberId, Epoch),

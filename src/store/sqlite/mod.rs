@@ -183,6 +183,12 @@ impl Store for SqliteStore {
         self.thread.call("saving a gateway session", Kind::Write, job).await
     }
 
+    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError> {
+        let (me, trace) = (me.clone(), trace.to_owned());
+        let job = move |db: &_| shards::save_trace(db, id, &me, epoch, &trace);
+        self.thread.call("saving a trace", Kind::Write, job).await
+    }
+
     async fn save_node_session(
         &self,
         id: u32,

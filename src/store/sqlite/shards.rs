@@ -141,6 +141,21 @@ pub(super) fn save_session(
     .or_failed(what)
 }
 
+pub(super) fn save_trace(
+    db: &Connection,
+    id: u32,
+    me: &MemberId,
+    epoch: Epoch,
+    trace: &str,
+) -> Result<bool, StoreError> {
+    db.execute(
+        "UPDATE shards SET owner_trace = ?4 WHERE id = ?1 AND owner = ?2 AND epoch = ?3",
+        params![id, me.0, epoch.0, trace],
+    )
+    .map(|changed| changed == 1)
+    .or_failed("saving a trace")
+}
+
 pub(super) fn save_node_session(
     db: &Connection,
     id: u32,

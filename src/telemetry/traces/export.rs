@@ -1,55 +1,38 @@
 //! An exporter that counts what is lost and says so once, not with every batch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::labels::BySignal;
+use super::queue::Kept;
 
 /// Wraps an exporter.
 #[derive(Debug)]
 pub(super) struct Watched<E> {
     inner: E,
-    metrics: Arc<Metrics>,
-    failing: AtomicBool,
+    kept: Arc<Kept>,
 }
 
 impl<E> Watched<E> {
-    pub(super) fn new(inner: E, metrics: Arc<Metrics>) -> Self {
-        Self {
-            inner,
-            metrics,
-            failing: AtomicBool::new(false),
-        }
+    pub(super) fn new(inner: E, kept: Arc<Kept>) -> Self {
+        Self { inner, kept }
     }
 }
 
 impl<E: SpanExporter> SpanExporter for Watched<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len() as u64;
+        let spans = batch.len();
         let result = self.inner.export(batch).await;
+        let news = self.kept.tried(spans, result.is_ok());
         match &result {
-            Ok(()) => {
-                if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the trace collector answers again");
-                }
+            Ok(()) if news => tracing::info!("the trace collector answers again"),
+            Err(error) if news => {
+                tracing::warn!(%error, spans, "traces cannot be sent; further failures are only counted");
             }
-            Err(error) => {
-                let lost = BySignal { signal: "traces" };
-                self.metrics
-                    .process
-                    .telemetry_dropped
-                    .get_or_create(&lost)
-                    .inc_by(spans);
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, spans, "traces cannot be sent; further failures are only counted");
-                }
-            }
+            Ok(()) | Err(_) => {}
         }
         result
     }

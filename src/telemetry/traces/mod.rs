@@ -3,6 +3,9 @@
 
 pub(super) mod client;
 mod export;
+mod ids;
+mod outlet;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -16,16 +19,20 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider, SpanProcessor as _};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::metrics::Metrics;
 use crate::config::otel::{Collector, OtelSettings, Protocol};
 use client::Client;
 use export::Watched;
+use ids::Ids;
+pub(super) use ids::{Given, reserve};
+pub(super) use outlet::Outlet;
+use queue::{Bounded, Kept};
 
 /// How long the last spans may take to be sent; with what else ends then, less than 3 s.
-pub const FLUSH: Duration = Duration::from_millis(2_500);
+pub const FLUSH: Duration = Duration::from_secs(2);
 
 /// The spans that are exported: our own. Those of the HTTP libraries would trace the export itself.
 pub(super) fn ours() -> Targets {
@@ -36,27 +43,50 @@ pub(super) fn ours() -> Targets {
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
+    /// Of the spans that tell recoveries: all of them are kept, whatever `OTEL_TRACES_SAMPLER` says of others.
+    recoveries: SdkTracerProvider,
+    outlet: Outlet,
 }
 
 impl Traces {
-    /// Starts the export and installs the propagators; `None` without a collector. Call it inside the runtime.
+    /// Starts the export; `None` without a collector. Call it inside the runtime.
     pub fn start(
         settings: &OtelSettings,
         member: &str,
         metrics: &Arc<Metrics>,
     ) -> Result<Option<Self>, ExporterBuildError> {
-        global::set_text_map_propagator(propagators(settings));
         let Some(collector) = &settings.traces else {
             return Ok(None);
         };
-        let exporter = Watched::new(exporter(collector)?, Arc::clone(metrics));
-        // The library's batches: queue 2,048, 512 spans a batch, 5 s; OTEL_BSP_* changes them.
+        let kept = Arc::new(Kept::new(settings.queue, Arc::clone(metrics)));
+        let exporter = Watched::new(exporter(collector)?, Arc::clone(&kept));
+        let resource = resource(settings, member);
+        // The library's batches: 512 spans a batch, 5 s; OTEL_BSP_* changes them.
+        let mut batches = BatchSpanProcessor::builder(exporter).build();
+        batches.set_resource(&resource);
+        let spans = Bounded::new(batches, Arc::clone(&kept));
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource(settings, member))
-            .with_batch_exporter(exporter)
+            .with_resource(resource.clone())
+            .with_span_processor(spans.clone())
             .build();
-        global::set_tracer_provider(provider.clone());
-        Ok(Some(Self { provider }))
+        let recoveries = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_sampler(Sampler::AlwaysOn)
+            .with_id_generator(Ids::default())
+            .with_span_processor(spans)
+            .build();
+        let outlet = Outlet::new(recoveries.clone(), kept);
+        Ok(Some(Self {
+            provider,
+            recoveries,
+            outlet,
+        }))
+    }
+
+    /// From now on `spans` goes here, for the whole process.
+    pub(super) fn install(&self) {
+        global::set_tracer_provider(self.recoveries.clone());
+        super::spans::install(self.outlet.clone());
     }
 
     /// Where tracers come from.
@@ -95,7 +125,8 @@ fn exporter(collector: &Collector) -> Result<SpanExporter, ExporterBuildError> {
     }
 }
 
-fn propagators(settings: &OtelSettings) -> TextMapCompositePropagator {
+/// As `OTEL_PROPAGATORS` says.
+pub(super) fn propagators(settings: &OtelSettings) -> TextMapCompositePropagator {
     let mut wanted: Vec<Box<dyn TextMapPropagator + Send + Sync>> = Vec::new();
     if settings.trace_context {
         wanted.push(Box::new(TraceContextPropagator::new()));

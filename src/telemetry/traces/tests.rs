@@ -5,7 +5,10 @@ use std::sync::Mutex;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use opentelemetry::Context;
+use opentelemetry::trace::{
+    Span as _, SpanContext, TraceContextExt as _, TraceFlags, TraceState, Tracer as _, TracerProvider as _,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,6 +29,7 @@ fn settings(endpoint: String) -> OtelSettings {
         service_name: None,
         trace_context: true,
         baggage: true,
+        ..OtelSettings::default()
     }
 }
 
@@ -148,4 +152,130 @@ fn only_the_propagators_that_were_asked_for_write_headers() {
         };
         assert_eq!(propagators(&settings).fields().count(), expected);
     }
+}
+
+/// Takes nothing until it is opened.
+struct Dam {
+    open: tokio::sync::watch::Sender<bool>,
+    spans: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Dam {
+    async fn build(tasks: &mut JoinSet<()>) -> (String, Self) {
+        let (open, opened) = tokio::sync::watch::channel(false);
+        let spans = Arc::<std::sync::atomic::AtomicUsize>::default();
+        let counted = Arc::clone(&spans);
+        let take = move |body: Bytes| {
+            let (mut opened, counted) = (opened.clone(), Arc::clone(&counted));
+            async move {
+                drop(opened.wait_for(|open| *open).await);
+                let of_it = body.windows(8).filter(|window| *window == b"one.span").count();
+                counted.fetch_add(of_it, std::sync::atomic::Ordering::Relaxed);
+            }
+        };
+        let app = axum::Router::new().route("/v1/traces", post(take));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        (format!("http://{address}/v1/traces"), Self { open, spans })
+    }
+
+    fn count(&self) -> usize {
+        self.spans.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c51_of_a_collector_that_is_silent_so_many_spans_are_kept_and_the_others_are_counted() {
+    for queue in [2_048, 100] {
+        let mut tasks = JoinSet::new();
+        let (endpoint, dam) = Dam::build(&mut tasks).await;
+        let metrics = Arc::default();
+        let settings = OtelSettings {
+            queue,
+            ..settings(endpoint)
+        };
+        let traces = Traces::start(&settings, "m", &metrics).unwrap().unwrap();
+        let tracer = traces.provider().tracer("segue");
+        for _ in 0..5_000 {
+            drop(tracer.start("one.span"));
+        }
+        dam.open.send_replace(true);
+        assert!(traces.flush().await);
+        assert_eq!((dam.count(), dropped(&metrics)), (queue, 5_000 - queue as u64));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_much_to_tell_waits_for_room_while_the_collector_answers() {
+    let mut tasks = JoinSet::new();
+    let (endpoint, dam) = Dam::build(&mut tasks).await;
+    dam.open.send_replace(true);
+    let metrics = Arc::default();
+    let traces = Traces::start(&settings(endpoint), "m", &metrics).unwrap().unwrap();
+    let (tracer, outlet) = (traces.provider().tracer("segue"), traces.outlet.clone());
+    for _ in 0..10_000 {
+        outlet.room().await;
+        drop(tracer.start("one.span"));
+    }
+    assert!(traces.flush().await);
+    assert_eq!((dam.count(), dropped(&metrics)), (10_000, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_collector_is_waited_for_once_and_not_again_until_it_answers() {
+    let mut tasks = JoinSet::new();
+    let (endpoint, dam) = Dam::build(&mut tasks).await;
+    let metrics = Arc::default();
+    let traces = Traces::start(&settings(endpoint), "m", &metrics).unwrap().unwrap();
+    let (tracer, outlet, limit) = (
+        traces.provider().tracer("segue"),
+        traces.outlet.clone(),
+        Duration::from_millis(200),
+    );
+    let push = async || {
+        drop(tracer.start("one.span"));
+        let began = Instant::now();
+        outlet.push(limit).await;
+        began.elapsed()
+    };
+    let (first, second) = (push().await, push().await);
+    assert!(first >= limit && first < limit * 5, "{first:?}");
+    assert!(second < limit, "{second:?}");
+    dam.open.send_replace(true);
+    let end = Instant::now() + Duration::from_secs(10);
+    while dam.count() == 0 || outlet.is_silent() {
+        assert!(Instant::now() < end, "{} spans came", dam.count());
+        tokio::task::yield_now().await;
+    }
+    push().await;
+    assert_eq!(dam.count(), 3, "sent at once");
+    assert_eq!(dropped(&metrics), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_is_kept_whatever_the_sampler_says_of_others_and_has_the_ids_that_were_reserved() {
+    let mut tasks = JoinSet::new();
+    let (endpoint, dam) = Dam::build(&mut tasks).await;
+    dam.open.send_replace(true);
+    let traces = Traces::start(&settings(endpoint), "m", &Arc::default())
+        .unwrap()
+        .unwrap();
+    let (trace, span) = reserve();
+    let context = SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::NONE);
+    let unsampled = SpanContext::new(trace, span, TraceFlags::default(), true, TraceState::NONE);
+    let tracer = traces.recoveries.tracer("segue");
+    {
+        let _ids = Given::new(&context);
+        let mut root = tracer.start("one.span");
+        assert_eq!(root.span_context(), &context);
+        root.end();
+    }
+    let around = Context::new().with_remote_span_context(unsampled);
+    let child = tracer.start_with_context("one.span", &around);
+    assert!(child.span_context().is_sampled(), "{child:?}");
+    assert_ne!(child.span_context().span_id(), span);
+    drop(child);
+    assert!(traces.flush().await);
+    assert_eq!(dam.count(), 2);
 }

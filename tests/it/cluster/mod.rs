@@ -11,3 +11,5 @@ mod nodes;
 mod outages;
 mod preload;
 mod team;
+mod traces;
+mod tree;

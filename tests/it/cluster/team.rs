@@ -67,7 +67,7 @@ impl Team {
         };
         // All at once, as a StatefulSet starts them: they share before anything plays.
         for name in ["a", "b", "c", "d"].into_iter().take(replicas) {
-            team.bots.insert(name.to_owned(), team.setup.named(name).spawn());
+            team.bots.insert(name.to_owned(), team.named(name).spawn());
         }
         for bot in team.bots.values() {
             bot.logged("ready").await;
@@ -76,9 +76,15 @@ impl Team {
         team
     }
 
+    /// How a replica is started, its name on its traces as a pod's is.
+    fn named(&self, name: &str) -> Setup {
+        let pod = format!("k8s.pod.name={name}");
+        self.setup.named(name).set("OTEL_RESOURCE_ATTRIBUTES", &pod)
+    }
+
     /// Starts a replica and waits until it is ready.
     pub(super) async fn start(&mut self, name: &str) {
-        let bot = self.setup.named(name).spawn();
+        let bot = self.named(name).spawn();
         bot.logged("ready").await;
         self.bots.insert(name.to_owned(), bot);
     }

@@ -241,6 +241,10 @@ impl Store for Link {
         .await
     }
 
+    async fn save_trace(&self, _id: u32, _me: &MemberId, _epoch: Epoch, _trace: &str) -> Result<bool, StoreError> {
+        Err(Self::absent("save a trace"))
+    }
+
     async fn save_node_session(
         &self,
         _id: u32,

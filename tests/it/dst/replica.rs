@@ -107,7 +107,7 @@ async fn live(place: &Place) -> Ended {
     };
     // A newcomer in the same place knows that the process before it is gone.
     let proof = |other: &MemberRow| (world.shape.proofs && other.name == name).then_some("its process is gone");
-    while fence_proven(&store, &member.id, proof).await.is_err() {
+    while fence_proven(&store, &member.id, &NoTrail, proof).await.is_err() {
         sleep(Duration::from_millis(250)).await;
     }
     let (events, inbox) = mpsc::channel(task::INBOX);
@@ -248,7 +248,7 @@ async fn drive(
                     own(world, member, |drives| {
                         drives.remove(&shard);
                     });
-                    handle.given(shard);
+                    handle.given(shard, None);
                 }
                 None => return std::future::pending().await,
             },

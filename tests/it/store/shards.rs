@@ -79,6 +79,7 @@ pub(crate) async fn sessions_are_stored_only_for_the_owner_and_its_epoch(bed: &B
                 .await
                 .expect("answers")
         );
+        assert!(!store.save_trace(0, &member, epoch, "late").await.expect("answers"));
         assert!(
             !store
                 .save_node_session(0, &member, epoch, &node, None)
@@ -106,7 +107,14 @@ pub(crate) async fn sessions_are_stored_only_for_the_owner_and_its_epoch(bed: &B
             .await
             .expect("answers")
     );
+    assert!(
+        store
+            .save_trace(0, &me("b"), Epoch(2), "00-cc-dd-01")
+            .await
+            .expect("answers")
+    );
     let row = store.shards().await.expect("shards").remove(0);
+    assert_eq!(row.owner_trace.as_deref(), Some("00-cc-dd-01"));
     assert_eq!((row.session, row.lavalink.len()), (None, 1));
 }
 
