@@ -2,6 +2,7 @@
 //! which everything about many replicas is measured.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use segue::sim;
 use serde_json::Value;
@@ -38,6 +39,9 @@ pub(crate) struct Stage {
     name: String,
 }
 
+/// A replica that is asked how it is asks all its players: not so often that it would be what is measured.
+const PACE: Duration = Duration::from_millis(250);
+
 /// Why nothing can be measured here.
 pub(crate) fn skipped() -> Outcome {
     Outcome::Skipped("no mongod; set SEGUE_MONGOD or run it by `cargo xtask bench`".to_owned())
@@ -67,7 +71,8 @@ pub(crate) async fn idle(database: &str, shards: u32, players: usize) -> Option<
 impl Stage {
     /// A thousand guilds play. `None` where there is no `mongod`.
     pub(crate) async fn playing(database: &str) -> Option<Self> {
-        let (team, set, api) = idle(database, SHARDS, PLAYERS).await?;
+        let (mut team, set, api) = idle(database, SHARDS, PLAYERS).await?;
+        team.pace = PACE;
         let mut long = crowd::spread(&crowd::places(&team.world).await, PLAYERS, JOINS);
         // Some of every shard: the guilds are in the order of their ids, which the shards take in turn.
         let short = long.split_off(PLAYERS - SHORT);

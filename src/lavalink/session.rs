@@ -8,6 +8,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -173,13 +174,7 @@ impl Session {
         };
         self.store(&open).await?;
         let (players, outcome) = match &open.old {
-            Some(old) if !open.resumed && !found.is_empty() => {
-                let carried = takeover::carry(&self.node, old, &open.id, found).await;
-                if carried.left_over {
-                    self.clear(old).await;
-                }
-                (carried.players, "taken_over")
-            }
+            Some(old) if !open.resumed && !found.is_empty() => (self.carry(old, &open.id, found).await, "taken_over"),
             _ if open.resumed => (
                 found
                     .into_iter()
@@ -263,29 +258,46 @@ impl Session {
         Ok(())
     }
 
-    /// The dead socket of the old session closed while players were carried over: what is left in it would play on beside
-    /// them until its time is up. Resumes it for a moment, to end them.
-    async fn clear(&mut self, old: &str) {
-        if let Err(failure) = self.try_clear(old).await {
-            tracing::warn!(node = %self.node.name(), why = failure.why, "the old session's players could not be ended");
+    /// Carries players over. Where the dead socket of the old session closes meanwhile, the node lets nobody touch what plays
+    /// in it, and it would play on beside the new players until its time is up: then it is resumed until all are carried.
+    async fn carry(&mut self, old: &str, new: &str, found: Vec<PlayerFound>) -> Vec<(GuildId, PlayerSeen)> {
+        let node = self.node.clone();
+        let mut players = Vec::with_capacity(found.len());
+        let mut held: Option<Socket> = None;
+        let mut one_by_one = std::pin::pin!(takeover::carry(&node, old, new, found));
+        while let Some(carried) = one_by_one.next().await {
+            players.extend(carried.player.map(|player| (carried.guild, player)));
+            if !carried.left_over {
+                continue;
+            }
+            if held.is_none() {
+                held = self.hold(old).await;
+            }
+            if let Err(error) = node.destroy_in(old, carried.guild).await {
+                tracing::warn!(node = %node.name(), guild = %carried.guild, %error, "it plays on in the old session");
+            }
         }
+        if let Some(socket) = held {
+            socket.close().await;
+        }
+        players
     }
 
-    async fn try_clear(&mut self, old: &str) -> Result<(), Failure> {
-        let mut socket = Socket::connect(&self.request, Some(old)).await?;
-        let ready = timeout(READY_LIMIT, self.ready(&mut socket)).await;
-        let (_, resumed) = ready.map_err(|_| closed("no ready in time"))??;
-        let left = if resumed {
-            self.node.players_in(old).await?
-        } else {
-            Vec::new()
+    /// Resumes the old session beside the new one; its messages are not read. `None` if that cannot be had.
+    async fn hold(&mut self, old: &str) -> Option<Socket> {
+        let resumed = async {
+            let mut socket = Socket::connect(&self.request, Some(old)).await?;
+            let ready = timeout(READY_LIMIT, self.ready(&mut socket)).await;
+            let (_, resumed) = ready.map_err(|_| closed("no ready in time"))??;
+            Ok::<_, Failure>(resumed.then_some(socket))
         };
-        tracing::info!(node = %self.node.name(), left = left.len(), "ending what the old session still plays");
-        for PlayerFound { guild, .. } in left {
-            self.node.destroy_in(old, guild).await?;
+        match resumed.await {
+            Ok(socket) => socket,
+            Err(failure) => {
+                tracing::warn!(node = %self.node.name(), why = failure.why, "the old session cannot be resumed");
+                None
+            }
         }
-        socket.close().await;
-        Ok(())
     }
 
     /// Tells every guild that has a player, or wants to know, how things stand.

@@ -1,6 +1,6 @@
 //! Carries the players of a session that a dead socket holds open over to the new one, without a gap in the audio.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::model::ids::GuildId;
 use crate::model::position::NODE_LEAD_MS;
@@ -14,12 +14,12 @@ use super::wire::PlayerFound;
 /// Players carried over at once.
 const AT_ONCE: usize = 8;
 
-/// What became of the players.
-#[derive(Debug, Default)]
+/// A player of the old session, and what became of it.
 pub(super) struct Carried {
-    /// Those that worked, as the new session holds them.
-    pub(super) players: Vec<(GuildId, PlayerSeen)>,
-    /// The old session was not to be found any more when one of its players was to be deleted.
+    pub(super) guild: GuildId,
+    /// As the new session holds it, if that worked.
+    pub(super) player: Option<PlayerSeen>,
+    /// The old session was not to be found any more when it was to be deleted there.
     pub(super) left_over: bool,
 }
 
@@ -27,20 +27,18 @@ pub(super) struct Carried {
 ///
 /// Each is first started in the new session and then deleted in the old one: for a moment both speak, never none. One
 /// that cannot be carried is deleted all the same, for its guild starts it anew and two must not speak.
-pub(super) async fn carry(node: &Node, old: &str, new: &str, players: Vec<PlayerFound>) -> Carried {
-    let mut carried = Carried::default();
-    let mut one_by_one = stream::iter(players)
-        .map(|player| carry_one(node, old, new, player))
-        .buffer_unordered(AT_ONCE);
-    while let Some((player, left_over)) = one_by_one.next().await {
-        carried.players.extend(player);
-        carried.left_over |= left_over;
-    }
-    carried
+pub(super) fn carry<'a>(
+    node: &'a Node,
+    old: &'a str,
+    new: &'a str,
+    players: Vec<PlayerFound>,
+) -> impl Stream<Item = Carried> + Send + use<'a> {
+    stream::iter(players)
+        .map(move |player| carry_one(node, old, new, player))
+        .buffer_unordered(AT_ONCE)
 }
 
-/// The player, if that worked; and whether the old one is left.
-async fn carry_one(node: &Node, old: &str, new: &str, player: PlayerFound) -> (Option<(GuildId, PlayerSeen)>, bool) {
+async fn carry_one(node: &Node, old: &str, new: &str, player: PlayerFound) -> Carried {
     let guild = player.guild;
     let started = match patch(&player, node.wall()) {
         Some(patch) => node.update_in(new, guild, &patch).await,
@@ -50,11 +48,13 @@ async fn carry_one(node: &Node, old: &str, new: &str, player: PlayerFound) -> (O
     if let Err(error) = &ended {
         tracing::warn!(node = %node.name(), %guild, %error, "a player of the old session could not be deleted");
     }
-    let carried = started
-        .inspect_err(|error| tracing::warn!(node = %node.name(), %guild, %error, "a player could not be carried over"))
-        .ok()
-        .map(|seen| (guild, seen));
-    (carried, ended == Err(CallError::SessionGone))
+    let started = started
+        .inspect_err(|error| tracing::warn!(node = %node.name(), %guild, %error, "a player could not be carried over"));
+    Carried {
+        guild,
+        player: started.ok(),
+        left_over: ended == Err(CallError::SessionGone),
+    }
 }
 
 /// All that makes the player sound the same elsewhere. `None` if it has no voice, no track or no position.

@@ -337,9 +337,10 @@ impl Player {
         match (same, &mut self.deck) {
             (Some((seen, _)), Deck::Starting { .. } | Deck::Playing { .. }) => {
                 let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+                // Of a track that played before only the anchor moves, which auto-save stores for all guilds together.
+                self.dirty.head |= matches!(self.deck, Deck::Starting { .. });
                 if let Deck::Starting { item, .. } | Deck::Playing { item, .. } = self.deck.clone() {
                     self.deck = Deck::Playing { item, anchor };
-                    self.dirty.head = true;
                 }
                 if seen.paused {
                     self.patch(

@@ -156,6 +156,7 @@ async fn players_of_a_session_whose_dead_socket_closes_while_they_are_carried_ar
     assert_eq!((carried.count(), seen.last().unwrap().as_str()), (2, "state new"));
     let log = world.fake.log();
     for guild in [7, 8] {
+        // Once in vain, and once more when it was resumed.
         let ended = format!("DELETE /v4/sessions/old/players/{guild} ");
         assert_eq!(
             log.iter().filter(|line| line.starts_with(&ended)).count(),

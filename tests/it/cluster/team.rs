@@ -8,7 +8,7 @@ use segue::sim;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Bot, Setup, World, eventually, within};
+use crate::harness::{Bot, PACE, Setup, World, eventually, paced};
 
 /// Shards in every world here.
 pub(super) const SHARDS: u32 = 6;
@@ -23,6 +23,8 @@ pub(super) struct Team {
     pub(super) guilds: Vec<String>,
     shards: u32,
     before: Value,
+    /// How often the replicas are asked how they are.
+    pub(super) pace: Duration,
 }
 
 impl Team {
@@ -64,6 +66,7 @@ impl Team {
             bots: BTreeMap::new(),
             shards,
             before: Value::Null,
+            pace: PACE,
         };
         // All at once, as a StatefulSet starts them: they share before anything plays.
         for name in ["a", "b", "c", "d"].into_iter().take(replicas) {
@@ -147,8 +150,9 @@ impl Team {
     }
 
     pub(super) async fn settled_within(&self, limit: Duration) {
-        within(limit, "every shard is driven by whom it is meant for", || async {
-            let (view, world) = (self.view().await, self.world.world().await);
+        let what = "every shard is driven by whom it is meant for";
+        paced(limit, self.pace, what, || async {
+            let (view, world) = (self.view().await, self.world.get("/world?guilds=none").await);
             let names: Vec<&String> = self.bots.keys().collect();
             let owned = owners(&view);
             let all: usize = owned

@@ -14,5 +14,5 @@ pub(crate) use collector::{Collector, Otlp, Span};
 pub(crate) use kube::KubeApi;
 pub(crate) use proxy::Proxy;
 pub(crate) use stored::titles;
-pub(crate) use wait::{eventually, within};
+pub(crate) use wait::{PACE, eventually, paced, within};
 pub(crate) use world::{World, plain};

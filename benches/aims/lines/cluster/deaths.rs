@@ -9,7 +9,7 @@ use super::super::Line;
 use super::takeovers::Takeovers;
 use super::{none, unbothered};
 use crate::figure::{Aim, Figure, Outcome, percentile};
-use crate::harness::{World, eventually};
+use crate::harness::{World, paced};
 use crate::people::People;
 use crate::stage::{self, Stage};
 
@@ -20,6 +20,7 @@ pub(crate) const LINE: Line = Line {
 };
 
 const KILLS: usize = 10;
+const LONG: Duration = Duration::from_secs(20);
 /// Between two of them, so that each is a death of its own: one that comes within three seconds of a takeover is taken for that
 /// of a guild that kills whoever loads it, and then guilds are loaded one after the other.
 const APART: Duration = Duration::from_secs(5);
@@ -82,7 +83,9 @@ async fn kill(stage: &mut Stage, taken: &mut Takeovers) -> Killed {
     taken.read(&bot.kill().await);
     // What the dead one had sent before may still arrive until here.
     let gone_ms = stage.now_ms().await;
-    let first = eventually("every shard answers again", || async {
+    // What is asked is judged by the log's own times: asking often would only take time from whom it asks about.
+    let what = "every shard answers again";
+    let first = paced(LONG, Duration::from_millis(700), what, || async {
         let first = first_answers(&events(&stage.team.world, seq).await, &lost, gone_ms);
         if first.len() == lost.len() {
             Ok(first)
