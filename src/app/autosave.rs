@@ -1,10 +1,9 @@
 //! The periodic auto-save: one batch a round, whatever the number of players.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 

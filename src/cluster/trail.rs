@@ -64,8 +64,8 @@ impl Trail for NoTrail {
 
 /// What the owner of these shards did last, as far as it stands there: the shard's own context, else the move that brought it.
 pub(super) fn contexts(shards: &[ShardRow], owner: &MemberId) -> Vec<String> {
-    let owned = shards.iter().filter(|row| row.owner.as_ref() == Some(owner));
-    let mut contexts: Vec<String> = owned
+    let held = shards.iter().filter(|row| row.owner.as_ref() == Some(owner));
+    let mut contexts: Vec<String> = held
         .filter_map(|row| row.owner_trace.as_ref().or(row.trace.as_ref()).cloned())
         .collect();
     contexts.sort();

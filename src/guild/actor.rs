@@ -49,6 +49,13 @@ pub(super) enum Done {
     Nothing,
 }
 
+/// Among which guilds it is counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    playing: bool,
+    recovering: bool,
+}
+
 /// One guild.
 pub(super) struct Actor {
     pub(super) around: Surroundings,
@@ -62,9 +69,7 @@ pub(super) struct Actor {
     /// The channel whose permissions are being asked for.
     checking: Option<ChannelId>,
     forget: bool,
-    counted: bool,
-    /// Whether it is counted among those that are being recovered.
-    recovering: bool,
+    counted: Counted,
     /// Open while a recovery is under way.
     restoring: Span,
     quiet_since: Instant,
@@ -82,8 +87,7 @@ impl Actor {
             calling: false,
             checking: None,
             forget: false,
-            counted: false,
-            recovering: false,
+            counted: Counted::default(),
             restoring: Span::none(),
             quiet_since: Instant::now(),
             around,
@@ -296,12 +300,12 @@ impl Actor {
 
     /// Keeps the numbers of guilds right that play and that are being recovered.
     fn count(&mut self, playing: bool, recovering: bool) {
-        if playing != std::mem::replace(&mut self.counted, playing) {
+        if playing != std::mem::replace(&mut self.counted.playing, playing) {
             self.around
                 .playing
                 .fetch_add(if playing { 1 } else { -1 }, Ordering::Relaxed);
         }
-        if recovering != std::mem::replace(&mut self.recovering, recovering) {
+        if recovering != std::mem::replace(&mut self.counted.recovering, recovering) {
             metering::recovering(&self.around.metrics, recovering);
         }
     }

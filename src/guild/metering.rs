@@ -1,6 +1,8 @@
 //! Figures of guilds; never one by guild.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::player::{Outcome as Ended, Recovered as Recovery, Trigger as Began};
 use crate::telemetry::metrics::Metrics;

@@ -50,10 +50,10 @@ pub(super) struct Whereabouts {
 
 impl Whereabouts {
     /// The order, from there.
-    pub(super) fn of(self, asked: Asked) -> Asked {
+    pub(super) fn of(self, asked: &Asked) -> Asked {
         Asked {
             voice_channel: self.channel,
-            ..asked
+            ..asked.clone()
         }
     }
 

@@ -165,7 +165,7 @@ async fn confirm(
     locale: Locale,
     seen: Option<Seen>,
 ) -> (Answer, Outcome) {
-    let asked = place.of(asked);
+    let asked = place.of(&asked);
     let Ok(answer) = handle.order(asked, order, seen) else {
         return sorry(&ReplyText::Busy, locale);
     };
@@ -235,7 +235,7 @@ async fn button(
         );
     }
     let place = lookup::voice_of(guilds.around(), guild, asked.user).await;
-    let Ok(answer) = handle.order(place.of(asked), order, seen) else {
+    let Ok(answer) = handle.order(place.of(&asked), order, seen) else {
         return sorry(&ReplyText::Busy, locale);
     };
     match answer.await {

@@ -45,7 +45,7 @@ static SHARED: OnceCell<Option<ReplicaSet>> = OnceCell::const_new();
 
 /// The set that tests share, each with a database of its own. `None`, said aloud, when there is no `mongod`.
 pub(crate) async fn shared() -> Option<&'static ReplicaSet> {
-    let set = SHARED.get_or_init(|| ReplicaSet::start(&[])).await.as_ref();
+    let set = SHARED.get_or_init(ReplicaSet::start).await.as_ref();
     if set.is_none() {
         skip("MongoDB: no mongod; set SEGUE_MONGOD or run `cargo xtask test`");
     }
@@ -55,27 +55,20 @@ pub(crate) async fn shared() -> Option<&'static ReplicaSet> {
 impl ReplicaSet {
     /// A set of one's own, to break.
     pub(crate) async fn private() -> Option<Self> {
-        Self::private_with(&[]).await
-    }
-
-    /// The same, with this in its environment.
-    pub(crate) async fn private_with(environment: &[(&str, &str)]) -> Option<Self> {
-        let set = Self::start(environment).await;
+        let set = Self::start().await;
         if set.is_none() {
             skip("MongoDB outages: no mongod; set SEGUE_MONGOD or run `cargo xtask test`");
         }
         set
     }
 
-    async fn start(environment: &[(&str, &str)]) -> Option<Self> {
+    async fn start() -> Option<Self> {
         let program = program::find()?;
         let data = tempfile::Builder::new()
             .prefix("segue-mongod-")
             .tempdir()
             .expect("a folder");
-        let nodes: Vec<_> = (0..3)
-            .map(|n| Node::start(&program, data.path(), n, environment))
-            .collect();
+        let nodes: Vec<_> = (0..3).map(|n| Node::start(&program, data.path(), n)).collect();
         let members: Vec<Bson> = (0_i32..)
             .zip(&nodes)
             .map(|(id, node)| doc! { "_id": id, "host": format!("127.0.0.1:{}", node.port) }.into())
@@ -200,7 +193,7 @@ impl ReplicaSet {
 }
 
 impl Node {
-    fn start(program: &PathBuf, folder: &Path, n: usize, environment: &[(&str, &str)]) -> Self {
+    fn start(program: &PathBuf, folder: &Path, n: usize) -> Self {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
@@ -212,7 +205,6 @@ impl Node {
             .arg(data)
             .arg(port.to_string())
             .arg(folder)
-            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

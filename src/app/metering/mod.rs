@@ -7,7 +7,9 @@ mod starts;
 mod store;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 pub(super) use self::cluster::start as watch_cluster;
 pub(super) use self::nodes::{Nodes, Sessions, node_stats};
@@ -29,25 +31,22 @@ pub(super) struct Round {
 
 pub(super) fn autosaved(metrics: &Metrics, round: &Round) {
     let snapshots = &metrics.snapshots;
-    let outcome = match round.written {
-        Some((written, lost)) => {
-            snapshots.age.saved(round.began);
-            snapshots
-                .autosave_written
-                .get_or_create(&NoLabels {})
-                .inc_by(written as u64);
-            let kind = Lease::Guild;
-            metrics
-                .ownership
-                .fenced
-                .get_or_create(&ByLease { kind })
-                .inc_by(lost as u64);
-            Outcome::Ok
-        }
-        None => {
-            snapshots.age.not_saved(round.began);
-            Outcome::Error
-        }
+    let outcome = if let Some((written, lost)) = round.written {
+        snapshots.age.saved(round.began);
+        snapshots
+            .autosave_written
+            .get_or_create(&NoLabels {})
+            .inc_by(written as u64);
+        let kind = Lease::Guild;
+        metrics
+            .ownership
+            .fenced
+            .get_or_create(&ByLease { kind })
+            .inc_by(lost as u64);
+        Outcome::Ok
+    } else {
+        snapshots.age.not_saved(round.began);
+        Outcome::Error
     };
     snapshots.autosave_rounds.get_or_create(&ByOutcome { outcome }).inc();
     snapshots

@@ -75,8 +75,8 @@ async fn every_call_is_heard_of_with_how_it_ended() {
             ("meta", "ping", End::Failed),
         ]
     );
-    let json = |value: String| value.len();
-    let head = json(serde_json::to_string(&Head::default()).unwrap());
-    let lists = json(serde_json::to_string(&Lists::default()).unwrap());
-    assert_eq!(*heard.sizes.lock().unwrap(), [head, head + lists]);
+    let length = |value: String| value.len();
+    let alone = length(serde_json::to_string(&Head::default()).unwrap());
+    let lists = length(serde_json::to_string(&Lists::default()).unwrap());
+    assert_eq!(*heard.sizes.lock().unwrap(), [alone, alone + lists]);
 }

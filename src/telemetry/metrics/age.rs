@@ -2,7 +2,9 @@
 //! when it is asked for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Shared between those who save and those who show.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,8 @@
 //! Which metrics there are, concern by concern.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::age::SnapshotAge;
 use super::catalog::{Catalog, Counters, Gauges, GaugesF64, Histograms, TracedHistograms};

@@ -44,7 +44,7 @@ impl Format {
 impl Metrics {
     /// Everything as text.
     pub fn expose(&self, format: Format) -> Result<String, std::fmt::Error> {
-        self.snapshots.refresh(std::time::Instant::now());
+        self.snapshots.refresh(tokio::time::Instant::now());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         let tidied: Vec<String> = text.lines().map(without_empty_labels).collect();

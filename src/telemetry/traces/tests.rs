@@ -196,9 +196,9 @@ async fn c51_of_a_collector_that_is_silent_so_many_spans_are_kept_and_the_others
             ..settings(endpoint)
         };
         let traces = Traces::start(&settings, "m", &metrics).unwrap().unwrap();
-        let tracer = traces.provider().tracer("segue");
+        let spans = traces.provider().tracer("segue");
         for _ in 0..5_000 {
-            drop(tracer.start("one.span"));
+            drop(spans.start("one.span"));
         }
         dam.open.send_replace(true);
         assert!(traces.flush().await);
@@ -213,10 +213,10 @@ async fn whoever_has_much_to_tell_waits_for_room_while_the_collector_answers() {
     dam.open.send_replace(true);
     let metrics = Arc::default();
     let traces = Traces::start(&settings(endpoint), "m", &metrics).unwrap().unwrap();
-    let (tracer, outlet) = (traces.provider().tracer("segue"), traces.outlet.clone());
+    let (spans, outlet) = (traces.provider().tracer("segue"), traces.outlet.clone());
     for _ in 0..10_000 {
         outlet.room().await;
-        drop(tracer.start("one.span"));
+        drop(spans.start("one.span"));
     }
     assert!(traces.flush().await);
     assert_eq!((dam.count(), dropped(&metrics)), (10_000, 0));
@@ -228,13 +228,13 @@ async fn a_silent_collector_is_waited_for_once_and_not_again_until_it_answers() 
     let (endpoint, dam) = Dam::build(&mut tasks).await;
     let metrics = Arc::default();
     let traces = Traces::start(&settings(endpoint), "m", &metrics).unwrap().unwrap();
-    let (tracer, outlet, limit) = (
+    let (spans, outlet, limit) = (
         traces.provider().tracer("segue"),
         traces.outlet.clone(),
         Duration::from_millis(200),
     );
     let push = async || {
-        drop(tracer.start("one.span"));
+        drop(spans.start("one.span"));
         let began = Instant::now();
         outlet.push(limit).await;
         began.elapsed()
@@ -264,15 +264,15 @@ async fn a_recovery_is_kept_whatever_the_sampler_says_of_others_and_has_the_ids_
     let (trace, span) = reserve();
     let context = SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::NONE);
     let unsampled = SpanContext::new(trace, span, TraceFlags::default(), true, TraceState::NONE);
-    let tracer = traces.recoveries.tracer("segue");
+    let spans = traces.recoveries.tracer("segue");
     {
         let _ids = Given::new(&context);
-        let mut root = tracer.start("one.span");
+        let mut root = spans.start("one.span");
         assert_eq!(root.span_context(), &context);
         root.end();
     }
     let around = Context::new().with_remote_span_context(unsampled);
-    let child = tracer.start_with_context("one.span", &around);
+    let child = spans.start_with_context("one.span", &around);
     assert!(child.span_context().is_sampled(), "{child:?}");
     assert_ne!(child.span_context().span_id(), span);
     drop(child);

@@ -115,7 +115,7 @@ async fn a_frozen_leader_that_wakes_finds_another_leading_and_changes_nothing() 
     assert!(took < Duration::from_secs(20), "taken over after {took:?}");
     let new = team.leader().await;
     assert_ne!(new, old);
-    let term = team.view().await["term"].clone();
+    let led = team.view().await["term"].clone();
     let owners = team.owners().await;
     // It believes that it leads until it looks: what it says then is of an older term.
     frozen.thaw();
@@ -123,7 +123,7 @@ async fn a_frozen_leader_that_wakes_finds_another_leading_and_changes_nothing() 
     team.bots.insert(old, frozen);
     team.settled().await;
     let view = team.view().await;
-    assert_eq!((team.leader().await, &view["term"]), (new, &term), "{view:#}");
+    assert_eq!((team.leader().await, &view["term"]), (new, &led), "{view:#}");
     let kept = |name: &&String| team.bots.contains_key(*name);
     for name in owners.keys().filter(kept) {
         assert_eq!(team.owners().await.get(name), owners.get(name), "nobody's shards moved");

@@ -11,7 +11,7 @@ use super::team::{SHARDS, Team, timed};
 use crate::harness::{KubeApi, Proxy, Setup, eventually};
 use crate::mongod::ReplicaSet;
 
-pub(super) fn by_kubernetes(setup: Setup, api: &KubeApi) -> Setup {
+fn by_kubernetes(setup: Setup, api: &KubeApi) -> Setup {
     setup
         .set("SEGUE_CLUSTER", "kubernetes")
         .set("KUBECONFIG", api.kubeconfig().to_str().unwrap())
@@ -26,7 +26,7 @@ pub(super) async fn epochs(team: &Team) -> Vec<Value> {
 }
 
 /// Music plays, nobody lost anything, and a command is confirmed.
-pub(super) async fn assert_unchanged(team: &Team, before: &[Value]) {
+async fn assert_unchanged(team: &Team, before: &[Value]) {
     team.settled().await;
     assert_eq!(epochs(team).await, before, "nobody's shards moved");
     for guild in team.one_of_each_shard().await.values() {

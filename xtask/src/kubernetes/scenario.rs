@@ -79,15 +79,15 @@ pub(super) fn play(node: &Node, image: &str, args: &Args, progress: Progress) ->
         shards: args.shards as usize,
     };
     let placed = release.place(&world, &store);
-    let played = placed.and_then(|()| perform_all(&stage, &release, node.own, args, progress));
-    if played.is_err() {
+    let went = placed.and_then(|()| perform_all(&stage, &release, node.own, args, progress));
+    if went.is_err() {
         release.keep_what_pods_say();
     }
     if node.own {
-        return played;
+        return went;
     }
     // What went wrong first is what is told.
-    played.and(release.leave_no_namespace())
+    went.and(release.leave_no_namespace())
 }
 
 fn perform_all(

@@ -1,8 +1,6 @@
 //! The page of metrics while few and while many guilds play.
 
-use std::time::Instant;
-
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::crowd::{self, Place};
 use crate::figure::{Aim, Figure, median, ms, percentile};
