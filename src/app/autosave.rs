@@ -42,12 +42,15 @@ async fn round(process: &Process) {
     for (_, shard) in &shards {
         shard.guilds.checkpointed(&batch, result.as_deref().map_err(|_| ()));
     }
-    let written = result.as_ref().ok();
-    let written = written.map(|lost| (batch.len() - lost.len(), lost.len()));
-    metering::autosaved(&process.metrics, &Round { began, took, written });
-    match result {
-        Ok(lost) => {
-            let written = batch.len() - lost.len();
+    let written = result.as_ref().map(|lost| (batch.len() - lost.len(), lost.len()));
+    let round = Round {
+        began,
+        took,
+        written: written.ok(),
+    };
+    metering::autosaved(&process.metrics, &round);
+    match written {
+        Ok((written, _)) => {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             info!(players, written, took_ms, "auto-saved");
         }

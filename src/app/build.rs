@@ -74,7 +74,7 @@ pub(super) fn surroundings(
     start: &Shard,
     gateway: ShardHandle,
     nodes: Arc<[Node]>,
-    trace: Option<String>,
+    trace: Option<Arc<str>>,
 ) -> Surroundings {
     let settings = &start.process.settings;
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);

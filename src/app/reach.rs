@@ -17,7 +17,7 @@ use super::driven::Driven;
 use super::{Process, RunError};
 use crate::gateway::ShardState;
 
-/// A shard that came up once and has been down for so long counts. Discord's own reconnects take seconds.
+/// A shard that has been down for so long counts. Discord's own reconnects take seconds.
 const DOWN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(1);
 /// How often one without shards knocks, and how long it waits for the door.
@@ -73,10 +73,19 @@ fn told(without: bool, shards: usize) {
     }
 }
 
-/// The shards that had a connection once, and whether they have one now.
+/// The shards, and whether each has a connection.
 fn connected(driven: &Driven) -> impl Iterator<Item = (u32, bool)> {
-    let of_all = driven.all().into_iter().filter(|(_, driving)| driving.ready);
-    of_all.map(|(shard, driving)| (shard, driving.guilds.around().gateway.state() == ShardState::Active))
+    let of_all = driven.all().into_iter();
+    of_all.map(|(shard, driving)| (shard, is_up(driving.guilds.around().gateway.state(), driving.ready)))
+}
+
+/// One that was never `ready` may wait long for its turn to log in, with a connection. Pure.
+const fn is_up(state: ShardState, ready: bool) -> bool {
+    match state {
+        ShardState::Active => true,
+        ShardState::Identifying | ShardState::Resuming | ShardState::Closed | ShardState::Fatal(_) => !ready,
+        ShardState::Waiting | ShardState::Connecting => false,
+    }
 }
 
 /// Where a TCP connection to the gateway goes.
@@ -169,6 +178,23 @@ mod tests {
         assert!(look(&mut reach, &[], 31), "they were given away");
         assert!(look(&mut reach, &[], 3_600));
         assert!(!look(&mut reach, &[true], 3_601), "one came and is connected");
+    }
+
+    #[test]
+    fn a_shard_is_down_without_a_connection_and_once_it_was_ready_also_while_it_logs_in_again() {
+        let table = [
+            (ShardState::Active, true, true),
+            (ShardState::Resuming, true, false),
+            (ShardState::Identifying, true, false),
+            (ShardState::Identifying, false, true),
+            (ShardState::Resuming, false, true),
+            (ShardState::Waiting, false, false),
+            (ShardState::Connecting, false, false),
+            (ShardState::Connecting, true, false),
+        ];
+        for (state, ready, up) in table {
+            assert_eq!(is_up(state, ready), up, "{state:?}, ready: {ready}");
+        }
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Driving {
         );
         let claimed = &start.claimed;
         let trace = whole.traceparent().or_else(|| claimed.trace.clone());
-        let around = build::surroundings(&start, handle, nodes, trace.clone());
+        let around = build::surroundings(&start, handle, nodes, trace.as_deref().map(Arc::from));
         let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);

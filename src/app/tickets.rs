@@ -87,7 +87,8 @@ fn of_store(store: SharedStore, allowed: Allowed, metrics: Arc<Metrics>) -> Tick
     })
 }
 
-/// How long to wait before the shard may IDENTIFY, and how many are left then. `Ok(Err(wait))`: the day's budget is spent, and full again after that.
+/// How long to wait before the shard may IDENTIFY, and how many are left then. `Ok(Err(wait))`: the day's budget is spent, and
+/// full again after that.
 /// The bucket comes first: what is lost when the second step fails is then a moment, not one of a thousand.
 async fn ticket(
     store: &SharedStore,

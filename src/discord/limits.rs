@@ -107,7 +107,7 @@ impl Limits {
         (self.rate / 4.0).max(1.0)
     }
 
-    /// `Ok` when the call may go now (and is counted).
+    /// `Ok` when the call may go now (and is counted); otherwise why not, and when to ask again.
     pub fn ask(&mut self, key: BucketKey, now: Instant) -> Result<(), Wait> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Err(Wait::All(until));

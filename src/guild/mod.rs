@@ -66,7 +66,7 @@ pub struct Surroundings {
     /// Hears of every recovery that ended.
     pub recoveries: mpsc::Sender<Recovery>,
     /// The span of taking the shard, a W3C `traceparent`: what the recoveries of a takeover are a part of.
-    pub trace: Option<String>,
+    pub trace: Option<Arc<str>>,
     /// Guilds of the shard that play now.
     pub playing: Arc<AtomicI64>,
 }

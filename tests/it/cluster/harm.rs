@@ -7,9 +7,8 @@ use segue::store::{Quarantined, SharedStore};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::preload;
+use super::preload::Odd;
 use super::team::{Team, timed};
-use crate::harness::Proxy;
 
 /// All deaths and takeovers of the test together.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -136,7 +135,7 @@ const HANGS: &str = r#"
 #include <sys/socket.h>
 #include <unistd.h>
 static atomic_int hung, syncing;
-static int is_time(void) { return access(getenv("HANG_FILE"), F_OK) == 0 && !atomic_load(&hung); }
+static int is_time(void) { return access(getenv("STRIKE_FILE"), F_OK) == 0 && !atomic_load(&hung); }
 static int sync_slowly(int fd, const char *name) {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     if (!is_time()) return real(fd);
@@ -152,7 +151,7 @@ int connect(int fd, const struct sockaddr *to, socklen_t length) {
     static int (*real)(int, const struct sockaddr *, socklen_t);
     if (!real) real = (int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "connect");
     const struct sockaddr_in *at = (const struct sockaddr_in *)to;
-    if (to->sa_family != AF_INET || ntohs(at->sin_port) != atoi(getenv("HANG_PORT")) || !is_time()) return real(fd, to, length);
+    if (to->sa_family != AF_INET || ntohs(at->sin_port) != atoi(getenv("GATEWAY_PORT")) || !is_time()) return real(fd, to, length);
     if (atomic_load(&syncing) && !atomic_exchange(&hung, 1)) for (;;) pause();
     errno = ECONNREFUSED;
     return -1;
@@ -161,50 +160,20 @@ int connect(int fd, const struct sockaddr *to, socklen_t length) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_renews_and_does_no_work_is_replaced() {
-    let folder = tempfile::tempdir().unwrap();
-    let (library, file) = (folder.path().join("hang.so"), folder.path().join("hang"));
-    if !preload::library(HANGS, &library) {
-        return crate::skip::skip("a member that hangs: no C compiler");
-    }
-    let mut team = Team::playing(2, 6).await;
-    // REST takes another way, so that only the gateway's own connections hang.
-    let gateway = team.world.ready.discord_gateway.clone();
-    let at: std::net::SocketAddr = gateway
-        .trim_start_matches("ws://")
-        .trim_end_matches('/')
-        .parse()
-        .unwrap();
-    let proxy = Proxy::to(at).await;
-    let plain = team.setup.clone();
-    team.setup = plain
-        .clone()
-        .set("LD_PRELOAD", library.to_str().unwrap())
-        .set("HANG_FILE", file.to_str().unwrap())
-        .set("HANG_PORT", &at.port().to_string())
-        .set("SEGUE_DISCORD_API_URL", &format!("http://{}", proxy.address));
-    team.start("c").await;
-    drop(team.take("b").kill().await);
-    team.settled().await;
-    let lost = team.owners().await["c"].clone();
-    assert!(!lost.is_empty(), "the one that will hang owns shards");
-    let note = json!({ "kind": "note", "text": "one hangs", "excuse": lost });
-    team.world.post("/faults", note).await;
-    let c = team.take("c");
-    std::fs::write(&file, "").unwrap();
-    for shard in &lost {
-        let drop = json!({ "kind": "drop_gateway", "shard": shard });
-        team.world.fault(drop).await;
-    }
-    let (took, ()) = timed(team.settled_within(Duration::from_secs(40))).await;
+    let Some(odd) = Odd::under(HANGS, "a member that hangs").await else {
+        return;
+    };
+    odd.strike().await;
+    let (took, ()) = timed(odd.team.settled_within(Duration::from_secs(40))).await;
     assert!(took < Duration::from_secs(35), "replaced after {took:?}");
     let held = "not renewing: this process makes no progress";
     assert!(
-        c.count(held) > 0,
+        odd.bot.count(held) > 0,
         "it was found out by its own watchdog: {:#?}",
-        c.log()
+        odd.bot.log()
     );
-    for guild in team.one_of_each_shard().await.values() {
-        team.answered_in(guild).await;
+    for guild in odd.team.one_of_each_shard().await.values() {
+        odd.team.answered_in(guild).await;
     }
-    team.assert_unheard().await;
+    odd.team.assert_unheard().await;
 }
