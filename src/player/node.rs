@@ -12,6 +12,8 @@ use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
 const FAILURES_MAX: u32 = 5;
 /// A resumed node that holds no track replays the end at once, if it still knows it; then the queue goes on anyway.
 const ASSUME_END_MS: i64 = 500;
+/// A node that played on while it was silent is at most this far from where it would be, milliseconds.
+const PLAYED_ON_MS: u64 = 2_000;
 /// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
 const RETRY_MS: i64 = 500;
 /// Some formats refuse to start in the middle; they are started and moved after this, milliseconds.
@@ -319,7 +321,8 @@ impl Player {
     /// The session is usable (again): what the node holds is compared with what is wanted.
     fn node_ready(&mut self, resumed: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
         let lost_at = self.seat.lost_at.take();
-        if std::mem::take(&mut self.seat.gone) && !resumed {
+        let given_up = std::mem::take(&mut self.seat.gone);
+        if given_up && !resumed {
             // What is to be done was done when the node was given up.
             self.seat.open = true;
             self.drive(cx, effects);
@@ -332,6 +335,24 @@ impl Player {
         self.seat.open = true;
         self.seat.retry_at = None;
         self.recovery_node_resumed(player);
+        self.compare(given_up, player, cx, effects);
+        if let Some(seen) = player
+            && seen.volume != self.volume
+        {
+            self.patch(
+                Patch {
+                    volume: Some(self.volume),
+                    ..Patch::default()
+                },
+                effects,
+            );
+        }
+        self.recovery_tick(cx, effects);
+        self.drive(cx, effects);
+    }
+
+    /// Makes what is wanted of what the node holds, or has it do what is wanted. `given_up`: it was silent for too long.
+    fn compare(&mut self, given_up: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
         let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
         let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
         match (same, &mut self.deck) {
@@ -352,6 +373,20 @@ impl Player {
                     );
                 }
             }
+            (
+                Some((seen, _)),
+                Deck::Waiting {
+                    item,
+                    from_ms,
+                    paused: None,
+                },
+            ) if given_up && played_on(self.recovery.as_ref(), *from_ms, seen) => {
+                let item = item.clone();
+                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+                self.deck = Deck::Playing { item, anchor };
+                self.dirty.head = true;
+                self.recovery_judged_too_soon();
+            }
             (Some((seen, _)), Deck::Paused { held, .. }) => {
                 *held = true;
                 if !seen.paused {
@@ -369,19 +404,6 @@ impl Player {
             (None, Deck::Paused { held, .. }) => *held = false,
             (_, Deck::Empty | Deck::Waiting { .. }) => {}
         }
-        if let Some(seen) = player
-            && seen.volume != self.volume
-        {
-            self.patch(
-                Patch {
-                    volume: Some(self.volume),
-                    ..Patch::default()
-                },
-                effects,
-            );
-        }
-        self.recovery_tick(cx, effects);
-        self.drive(cx, effects);
     }
 
     fn node_gone(&mut self, alive_until_ms: i64, cx: &Context, effects: &mut Vec<Effect>) {
@@ -535,4 +557,15 @@ impl Player {
             self.drive(cx, effects);
         }
     }
+}
+
+/// Whether a node that was silent and given up, with `from_ms` to start at, played on all the while.
+fn played_on(recovery: Option<&Recovery>, from_ms: u64, seen: &PlayerSeen) -> bool {
+    let Some(recovery) = recovery else { return false };
+    let passed = seen
+        .at_ms
+        .saturating_sub(recovery.alive_until_ms())
+        .max(0)
+        .cast_unsigned();
+    seen.connected && !seen.paused && seen.position_ms.abs_diff(from_ms.saturating_add(passed)) <= PLAYED_ON_MS
 }

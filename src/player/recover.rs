@@ -269,6 +269,13 @@ impl Player {
         }
     }
 
+    /// What was taken for gone is there: everything is judged again.
+    pub(super) const fn recovery_judged_too_soon(&mut self) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.stage = Stage::Judging;
+        }
+    }
+
     /// The node was told what to play, or how to speak where it plays on.
     pub(super) fn recovery_told(&mut self, cx: &Context) {
         if let Some(recovery) = &mut self.recovery

@@ -164,6 +164,9 @@ async fn players_of_a_session_whose_dead_socket_closes_while_they_are_carried_ar
             "{log:#?}"
         );
     }
+    let asked: Vec<usize> = (0..log.len()).filter(|at| log[*at].starts_with("WS old ")).collect();
+    let again = log.iter().rposition(|line| line.starts_with("DELETE")).unwrap();
+    assert!(asked.len() == 5 && asked[4] < again, "it is resumed first: {log:#?}");
     assert!(
         log.iter().any(|line| line.starts_with("CLOSE")),
         "nobody keeps it: {log:#?}"

@@ -134,6 +134,40 @@ fn with_the_node_gone_it_starts_where_it_was_heard_on_the_stored_voice() {
     );
 }
 
+/// The owner died, its node is silent for longer than anybody waits, and no other can be had.
+fn given_up() -> Scene {
+    let mut scene = dead();
+    scene.shard(true);
+    scene.best = None;
+    scene.now += 11_000;
+    scene.from("a", NodeEvent::Gone { alive_until_ms: 0 });
+    assert!(scene.patches().is_empty());
+    scene.now += 6_000;
+    scene.best = Some(node("a"));
+    scene
+}
+
+#[test]
+fn a_node_that_was_given_up_and_played_on_is_left_to_play() {
+    let mut scene = given_up();
+    // 20 s before the death, 18 s since.
+    scene.resumed("One", 38_100, false);
+    assert_eq!(scene.patches(), [], "it is not moved back to where it was heard last");
+    assert_eq!(scene.position(), 37_770);
+    assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
+    assert!(scene.player.take_dirty().head);
+}
+
+#[test]
+fn a_node_that_was_given_up_and_stands_elsewhere_is_told_where_to_go_on() {
+    for (position, paused) in [(20_000, false), (38_100, true), (60_000, false)] {
+        let mut scene = given_up();
+        scene.resumed("One", position, paused);
+        let told = scene.patches().remove(0).1.position_ms.unwrap();
+        assert!((19_000..=20_000).contains(&told), "{position}: {told}");
+    }
+}
+
 #[test]
 fn a_node_that_died_before_its_owner_was_heard_until_it_died() {
     let mut scene = dead();
