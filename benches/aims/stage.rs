@@ -19,6 +19,8 @@ pub(crate) const SHARDS: u32 = 12;
 pub(crate) const PLAYERS: usize = 1_000;
 /// Of these, the ones whose tracks are so short that some of them end while nobody owns the guild.
 pub(crate) const SHORT: usize = 40;
+/// Tracks of four seconds that these have queued: for longer than any line takes. Each that ends is a write of all that follow.
+const SHORT_TRACKS: usize = 150;
 /// Guilds of one shard that may join voice within a minute of the start.
 const JOINS: usize = 95;
 /// The title that most guilds hear, and the one of those with short tracks.
@@ -80,7 +82,7 @@ impl Stage {
         crowd::begin(
             &team.world,
             &short,
-            &format!("sim:playlist:{SHORT_TITLE}?count=500&length=4"),
+            &format!("sim:playlist:{SHORT_TITLE}?count={SHORT_TRACKS}&length=4"),
         )
         .await;
         // Past a renewal of everybody, so that what rides on it is current.
@@ -99,12 +101,17 @@ impl Stage {
 
     /// Writes what each replica logged to a file, to look into when something was missed.
     pub(crate) fn keep_logs(&self) {
+        for (name, bot) in &self.team.bots {
+            self.keep_log(name, &bot.log());
+        }
+    }
+
+    /// Writes what one of them logged in a life to such a file.
+    pub(crate) fn keep_log(&self, life: &str, log: &[Value]) {
         let folder = std::path::Path::new("target/bench-logs");
         std::fs::create_dir_all(folder).unwrap();
-        for (name, bot) in &self.team.bots {
-            let lines: Vec<String> = bot.log().iter().map(Value::to_string).collect();
-            std::fs::write(folder.join(format!("{}-{name}.log", self.name)), lines.join("\n")).unwrap();
-        }
+        let lines: Vec<String> = log.iter().map(Value::to_string).collect();
+        std::fs::write(folder.join(format!("{}-{life}.log", self.name)), lines.join("\n")).unwrap();
     }
 
     /// One guild of each shard.

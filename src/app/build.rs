@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::metering;
 use super::shard::Shard;
-use crate::gateway::{self, ShardHandle, ShardSpec};
+use crate::gateway::{self, FromShard, ShardHandle, ShardSpec};
 use crate::guild::Surroundings;
 use crate::lavalink::{self, Node, NodeMessage, Opening};
 use crate::lifecycle::wall_ms;
@@ -17,7 +18,36 @@ use crate::model::ids::ShardId;
 use crate::player::Policy;
 use crate::store::GatewaySession;
 
-pub(super) fn spec(start: &Shard) -> ShardSpec {
+/// Events that may wait between a socket and the guilds.
+pub(super) const WAITING: usize = 1_024;
+
+/// A gateway connection, and what it says. Dropped, it is cut without a word, so that its session can be resumed.
+pub(super) struct Gateway {
+    pub(super) handle: ShardHandle,
+    pub(super) events: mpsc::Receiver<FromShard>,
+    pub(super) task: JoinSet<Option<GatewaySession>>,
+    pub(super) stop: CancellationToken,
+    /// Since when it connects, milliseconds since 1970.
+    pub(super) since_ms: i64,
+}
+
+/// Begins to connect. What is heard waits until somebody listens.
+pub(super) fn gateway(start: &Shard) -> Gateway {
+    let (out, events) = mpsc::channel(WAITING);
+    let (stop, mut task) = (CancellationToken::new(), JoinSet::new());
+    let (authority, queue) = (start.member.permit.clone(), Arc::clone(&start.queue));
+    let (handle, connecting) = gateway::open(spec(start), queue, out, authority, stop.clone());
+    task.spawn(connecting);
+    Gateway {
+        handle,
+        events,
+        task,
+        stop,
+        since_ms: wall_ms(),
+    }
+}
+
+fn spec(start: &Shard) -> ShardSpec {
     let session = start.claimed.row.session.clone().map(|session| GatewaySession {
         seq: start.claimed.seq.unwrap_or(session.seq),
         ..session

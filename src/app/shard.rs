@@ -18,7 +18,7 @@ use super::taking::{Taking, part, taking};
 use super::{Process, RunError, build, retry};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Cause, Claimed, Member};
-use crate::gateway::{self, FromShard, SharedQueue};
+use crate::gateway::{FromShard, SharedQueue};
 use crate::guild::{Guilds, Recovery};
 use crate::interact;
 use crate::lavalink::{NodeMessage, NodeState};
@@ -30,8 +30,6 @@ use crate::store::{GatewaySession, Sealed};
 use crate::telemetry::metrics::labels::Queue;
 use crate::telemetry::spans::{self, Open};
 
-/// Events that may wait between a socket and the guilds.
-const WAITING: usize = 1_024;
 /// Most events handled before everything else is looked at again.
 const BUNCH: usize = 32;
 /// Interactions handled at the same time; Discord drops them after three seconds anyway.
@@ -66,11 +64,19 @@ pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, 
     let (store, claimed, stop) = (&shard.process.store, &shard.claimed, ending.asked());
     let taking = taking(&shard);
     let began_ms = wall_ms();
+    // Connecting and taking the guilds wait for others: both at once.
+    let gateway = build::gateway(&shard);
     let marking = || Loading::begin(store, &shard.member.id, claimed);
-    let Some(loading) = retry("say that the shard is being loaded", stop, marking).await? else {
+    let sealing = || store.seal(shard.number, claimed.previous.as_ref(), &shard.member.id);
+    // Taking harms nobody; nothing is looked into before the mark stands.
+    let (marked, taken) = tokio::join!(
+        retry("say that the shard is being loaded", stop, marking),
+        retry("take the shard's guilds", stop, sealing)
+    );
+    let (Some(loading), Some(())) = (marked?, taken?) else {
         return Ok(None);
     };
-    let Some((sealed, load)) = take(&shard, loading, stop).await? else {
+    let Some((sealed, load)) = read(&shard, loading, stop).await? else {
         return Ok(None);
     };
     spans::within(taking.traceparent().as_deref(), || {
@@ -93,7 +99,7 @@ pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, 
         warn!(%guild, why, "a guild is in quarantine and is not driven; `segue release {guild}` lets it go");
     }
     part(&taking, "seal", began_ms).end(wall_ms());
-    Box::pin(Driving::begin(shard, sealed, load, taking).drive(ending)).await
+    Box::pin(Driving::begin(shard, gateway, sealed, load, taking).drive(ending)).await
 }
 
 /// How the guilds of a shard are loaded.
@@ -128,19 +134,19 @@ fn begin_loading(load: Load, guilds: &Arc<Guilds>, loaded: Loaded, tasks: &mut J
     }
 }
 
-/// Takes all guilds of the shard. `None`: stopped meanwhile.
-async fn take(shard: &Shard, loading: Loading, stop: &CancellationToken) -> Result<Option<(Sealed, Load)>, RunError> {
-    let (store, previous, me) = (&shard.process.store, shard.claimed.previous.as_ref(), &shard.member.id);
-    let what = "take the shard's guilds";
+/// Reads what was taken. `None`: stopped meanwhile.
+async fn read(shard: &Shard, loading: Loading, stop: &CancellationToken) -> Result<Option<(Sealed, Load)>, RunError> {
+    let (store, me) = (&shard.process.store, &shard.member.id);
+    let what = "read the shard's guilds";
     if loading.suspect() == Suspect::None {
-        let sealed = retry(what, stop, || store.seal(shard.number, previous, me)).await?;
+        let sealed = retry(what, stop, || store.sealed(shard.number, me)).await?;
         return Ok(sealed.map(|sealed| (sealed, Load::AtOnce(loading))));
     }
     warn!(
         shard = shard.number,
         "the owner before died while it loaded this shard; its guilds are loaded one at a time"
     );
-    let unread = retry(what, stop, || store.seal_unread(shard.number, previous, me)).await?;
+    let unread = retry(what, stop, || store.sealed_unread(shard.number, me)).await?;
     Ok(unread.map(|unread| {
         let sealed = Sealed {
             quarantined: unread.quarantined,
@@ -192,21 +198,13 @@ fn loaded(claimed: &Claimed) -> Loaded {
 }
 
 impl Driving {
-    fn begin(start: Shard, sealed: Sealed, load: Load, whole: Open) -> Self {
-        let (gateway_stop, nodes_stop) = (CancellationToken::new(), CancellationToken::new());
-        let (node_out, from_nodes) = mpsc::channel(WAITING);
+    fn begin(start: Shard, gateway: build::Gateway, sealed: Sealed, load: Load, whole: Open) -> Self {
+        let nodes_stop = CancellationToken::new();
+        let (node_out, from_nodes) = mpsc::channel(build::WAITING);
         let (nodes, node_tasks) = build::nodes(&start, &node_out, &nodes_stop);
-        let (shard_out, from_shard) = mpsc::channel(WAITING);
-        let (handle, shard_task) = gateway::open(
-            build::spec(&start),
-            Arc::clone(&start.queue),
-            shard_out,
-            start.member.permit.clone(),
-            gateway_stop.clone(),
-        );
         let claimed = &start.claimed;
         let trace = whole.traceparent().or_else(|| claimed.trace.clone());
-        let around = build::surroundings(&start, handle, nodes, trace.as_deref().map(Arc::from));
+        let around = build::surroundings(&start, gateway.handle, nodes, trace.as_deref().map(Arc::from));
         let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
@@ -226,7 +224,7 @@ impl Driving {
             .driven
             .began(start.number, Arc::clone(&guilds), claimed.row.epoch, trace, active);
         let nodes_to_be = start.process.nodes.iter().map(|node| &node.name);
-        let taking = Taking::begin(whole, nodes_to_be, wall_ms());
+        let taking = Taking::begin(whole, gateway.since_ms, nodes_to_be, wall_ms());
         let meter = ShardMeter::new(
             Arc::clone(&start.process.metrics),
             start.number,
@@ -237,9 +235,7 @@ impl Driving {
             .around()
             .gateway
             .only_heard(move |guild| heard.upgrade().is_some_and(|guilds| guilds.hears(guild)));
-        // Only now, so that no event finds its guild missing.
-        let mut gateway = JoinSet::new();
-        gateway.spawn(shard_task);
+        // Only now, so that every guild is told how things stand there.
         let mut nodes = JoinSet::new();
         for task in node_tasks {
             nodes.spawn(task);
@@ -249,10 +245,10 @@ impl Driving {
             taking,
             guilds,
             meter,
-            from_shard,
+            from_shard: gateway.events,
             from_nodes,
-            gateway,
-            gateway_stop,
+            gateway: gateway.task,
+            gateway_stop: gateway.stop,
             nodes,
             nodes_stop,
             interactions,

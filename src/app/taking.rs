@@ -63,13 +63,18 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    /// The gateway and the nodes connect.
-    pub(super) fn begin<'a>(whole: Open, nodes: impl Iterator<Item = &'a NodeName>, now_ms: i64) -> Self {
+    /// The gateway connects since `gateway_ms`; now the nodes do.
+    pub(super) fn begin<'a>(
+        whole: Open,
+        gateway_ms: i64,
+        nodes: impl Iterator<Item = &'a NodeName>,
+        now_ms: i64,
+    ) -> Self {
         let nodes = nodes.map(|node| (node.clone(), part(&whole, "lavalink.resume", now_ms)));
         Self {
             trace: whole.traceparent(),
             nodes: nodes.collect(),
-            gateway: Some((part(&whole, "gateway.resume", now_ms), whole)),
+            gateway: Some((part(&whole, "gateway.resume", gateway_ms), whole)),
         }
     }
 

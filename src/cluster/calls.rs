@@ -89,9 +89,10 @@ pub(super) async fn fence(
     overdue_ms: Option<i64>,
     trail: Arc<dyn Trail>,
 ) -> Event {
-    let answer = trail::fence(&store, &*trail, &death, overdue_ms).await;
+    let (answer, trace) = trail::fence(&store, &*trail, &death, overdue_ms).await;
     Event::Fenced {
         member: death.member.id,
+        trace,
         answer: heard("declare a member dead", answer),
     }
 }
@@ -135,6 +136,11 @@ pub(super) async fn assign(store: SharedStore, order: ToAssign, trail: Arc<dyn T
         term,
         answer: answer.map(|applied| (applied, assignments)),
     }
+}
+
+pub(super) async fn tell(store: SharedStore, members: Vec<MemberId>) -> Event {
+    let answer = heard("tell members of their shards", store.tell(&members).await);
+    Event::Told { members, answer }
 }
 
 pub(super) async fn campaign(store: SharedStore, me: MemberId, clock: Clock) -> Event {

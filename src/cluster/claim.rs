@@ -45,5 +45,5 @@ pub(super) async fn fence_dead(
         lost_ms: looked.1,
         scan_ms: looked,
     };
-    trail::fence(store, trail, &death, None).await
+    trail::fence(store, trail, &death, None).await.0
 }

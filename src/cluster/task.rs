@@ -211,6 +211,7 @@ impl Round {
                 };
                 drop(self.acts.spawn(calls::assign(store, assign, Arc::clone(trail))));
             }
+            Effect::Tell(members) => drop(self.acts.spawn(calls::tell(store, members))),
             Effect::Campaign => drop(self.acts.spawn(calls::campaign(store, id, clock))),
             Effect::NewTerm => drop(self.acts.spawn(calls::new_term(store, id))),
             Effect::Resign { term } => drop(self.acts.spawn(calls::resign(store, id, term))),

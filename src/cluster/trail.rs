@@ -73,13 +73,13 @@ pub(super) fn contexts(shards: &[ShardRow], owner: &MemberId) -> Vec<String> {
     contexts
 }
 
-/// Declares a member dead, and tells of it. `overdue_ms` as in [`Fence`]. Whether this call did it.
+/// Declares a member dead, and tells of it. `overdue_ms` as in [`Fence`]. Whether this call did it, and the trace that tells.
 pub(super) async fn fence(
     store: &SharedStore,
     trail: &dyn Trail,
     death: &Death,
     overdue_ms: Option<i64>,
-) -> Result<bool, StoreError> {
+) -> (Result<bool, StoreError>, Option<String>) {
     let (member, why) = (&death.member, death.why);
     let trace = trail.lost(death);
     let from_ms = wall_ms();
@@ -96,8 +96,8 @@ pub(super) async fn fence(
             tracing::info!(member = %member.id, name = member.name, why, "declared a member dead");
         });
     }
-    if let Some(trace) = trace {
-        trail.fenced(&trace, done, from_ms, wall_ms());
+    if let Some(trace) = &trace {
+        trail.fenced(trace, done, from_ms, wall_ms());
     }
-    answer
+    (answer, trace)
 }

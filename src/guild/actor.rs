@@ -368,6 +368,7 @@ impl Actor {
     /// The last save; nothing is left or deleted.
     async fn stop(mut self: Box<Self>) -> Ended {
         self.player.touch();
+        self.saving.hurry();
         let limit = Instant::now() + Duration::from_secs(3);
         while Instant::now() < limit {
             self.save();

@@ -20,6 +20,9 @@ use crate::telemetry::metrics::labels::Outcome;
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// A failed write is repeated after this.
 const RETRY: Duration = Duration::from_millis(500);
+/// While sound is being brought back, a write that nobody waits for waits this long at most: where a node or a replica dies,
+/// hundreds of guilds would write twice just then.
+const RECOVERING: Duration = Duration::from_millis(500);
 
 /// A finished write.
 pub(super) struct SaveDone {
@@ -58,6 +61,8 @@ pub(super) struct Saving {
     rev: Rev,
     under_way: Option<Rev>,
     not_before: Option<Instant>,
+    /// Until when a recovery under way keeps from writing.
+    recovering_until: Option<Instant>,
     stored_anchor: Option<Anchor>,
     waiting: Vec<(Rev, Waits)>,
     failing: bool,
@@ -72,6 +77,7 @@ impl Saving {
             rev,
             under_way: None,
             not_before: None,
+            recovering_until: None,
             stored_anchor: None,
             waiting: Vec::new(),
             failing: false,
@@ -93,7 +99,24 @@ impl Saving {
             Waits::Person(person) => Some(person.until),
             Waits::Deferral(_) | Waits::Event(_) => None,
         });
-        patience.chain(self.not_before).min()
+        let now = Instant::now();
+        let recovering = self.recovering_until.filter(|at| *at > now);
+        patience.chain(self.not_before).chain(recovering).min()
+    }
+
+    /// From now on nothing waits for a recovery.
+    pub(super) fn hurry(&mut self) {
+        self.recovering_until = Some(Instant::now());
+    }
+
+    /// Whether a write is to wait for a recovery.
+    fn waits_for_recovery(&mut self, recovering: bool, now: Instant) -> bool {
+        if !recovering {
+            self.recovering_until = None;
+            return false;
+        }
+        let until = *self.recovering_until.get_or_insert(now + RECOVERING);
+        self.waiting.is_empty() && now < until
     }
 
     /// Answers a person when what changed is durable; at once if nothing did.
@@ -204,6 +227,9 @@ impl Actor {
             // Events that changed nothing are processed.
             let rev = self.saving.coming();
             self.saving.settle(Some(rev), now);
+            return;
+        }
+        if self.saving.waits_for_recovery(self.player.is_recovering(), now) {
             return;
         }
         if self.around.permit.check().is_err() {

@@ -58,13 +58,13 @@ pub enum Input {
 /// Why a call to a node failed, by what is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The session is paused or gone: wait for it, then reconcile.
+    /// The session is paused or gone: it comes back and brings news, or a node can be used again without any.
     SessionGone,
     /// No answer in time, or the node is down: try again, elsewhere if there is another.
     Unreachable,
     /// The node took the call and refused it: trying again does not help.
     Refused,
-    /// This process may not act for the guild any more.
+    /// This process may not act for the guild now.
     NoAuthority,
 }
 

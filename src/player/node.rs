@@ -10,8 +10,9 @@ use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
 
 /// After this many failed tracks in a row the player stops instead of running through the queue.
 const FAILURES_MAX: u32 = 5;
-/// A resumed node that holds no track replays the end at once, if it still knows it; then the queue goes on anyway.
-const ASSUME_END_MS: i64 = 500;
+/// A resumed node that holds no track replays the end at once, if it still knows it; then the queue goes on anyway, and an
+/// end that is told later is that of a track which is not on the deck any more.
+const ASSUME_END_MS: i64 = 100;
 /// A node that played on while it was silent is at most this far from where it would be, milliseconds.
 const PLAYED_ON_MS: u64 = 2_000;
 /// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
@@ -335,6 +336,9 @@ impl Player {
         self.seat.open = true;
         self.seat.retry_at = None;
         self.recovery_node_resumed(player);
+        if let Some((seen, place)) = player.and_then(|seen| Some((seen, self.went_on_to(seen)?))) {
+            self.catch_up(place, seen, cx, effects);
+        }
         self.compare(given_up, player, cx, effects);
         if let Some(seen) = player
             && seen.volume != self.volume
@@ -349,6 +353,34 @@ impl Player {
         }
         self.recovery_tick(cx, effects);
         self.drive(cx, effects);
+    }
+
+    /// Where in the queue the track is that the node plays, if the owner before went on to it when the tracks before had ended,
+    /// and died before that was stored. A track that begins at another time comes of a command that nobody confirmed: Discord
+    /// sends it again.
+    fn went_on_to(&self, seen: &PlayerSeen) -> Option<usize> {
+        let (Deck::Playing { anchor, .. }, Some(track)) = (&self.deck, &seen.track) else {
+            return None;
+        };
+        let ends_at = self.ends_at(anchor.at_ms)?;
+        let place = self.queue.upcoming().position(|item| item.track.same_as(track))?;
+        let between = self.queue.upcoming().take(place).map(|item| item.track.length_ms);
+        let begins_at = ends_at.saturating_add_unsigned(between.sum::<Option<u64>>()?);
+        let began_at = seen.at_ms.saturating_sub_unsigned(seen.position_ms);
+        (begins_at.abs_diff(began_at) <= PLAYED_ON_MS).then_some(place)
+    }
+
+    /// Goes on in the queue as far as the node did.
+    fn catch_up(&mut self, place: usize, seen: &PlayerSeen, cx: &Context, effects: &mut Vec<Effect>) {
+        for _ in 0..=place {
+            self.retire(EndReason::Finished, cx);
+            self.cue_next();
+        }
+        if let Deck::Waiting { item, .. } = self.deck.clone() {
+            let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+            self.deck = Deck::Playing { item, anchor };
+        }
+        effects.push(Effect::Show);
     }
 
     /// Makes what is wanted of what the node holds, or has it do what is wanted. `given_up`: it was silent for too long.
@@ -504,24 +536,23 @@ impl Player {
                 }
             }
             Err(Failure::Refused) if matches!(self.deck, Deck::Starting { .. }) => self.track_failed(cx, effects),
-            Err(Failure::Refused | Failure::NoAuthority) => {}
+            Err(Failure::Refused) => {}
             Err(Failure::SessionGone) => {
                 self.seat.open = false;
-                self.hold_unless_held(cx);
+                self.try_again(cx);
             }
-            Err(Failure::Unreachable) => {
-                self.hold_unless_held(cx);
-                self.seat.attempt += 1;
-                self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << self.seat.attempt.min(5)));
-            }
+            // Whoever may not act now may again soon, unless it is dead to the others and ends anyway.
+            Err(Failure::Unreachable | Failure::NoAuthority) => self.try_again(cx),
         }
     }
 
-    /// A call that was to start a track failed: it is still to be started.
-    fn hold_unless_held(&mut self, cx: &Context) {
+    /// A call failed: what was to be started is still to be started.
+    fn try_again(&mut self, cx: &Context) {
         if matches!(self.deck, Deck::Starting { .. }) {
             self.hold(cx);
         }
+        self.seat.attempt += 1;
+        self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << self.seat.attempt.min(5)));
     }
 
     pub(super) fn seat_tick(&mut self, cx: &Context, effects: &mut Vec<Effect>) {

@@ -278,8 +278,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Nobody leads any more, if `me` does in this term. The next leader's term is higher all the same.
     async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError>;
     /// Says who is to own shards, shard by shard where no higher term said so before; a shard that is not stored is created.
-    /// Returns the shards that are now as asked, and lets both members of each know ([`MemberRow::assign_gen`]). Idempotent.
+    /// Returns the shards that are now as asked. Idempotent.
     async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError>;
+    /// Lets members know, with their next renewal, that something about their shards changed ([`MemberRow::assign_gen`]).
+    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError>;
 
     /// All shards that were ever assigned.
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError>;
@@ -322,13 +324,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         trace: Option<&str>,
     ) -> Result<bool, StoreError>;
 
-    /// Takes every guild of a shard that `previous`, nobody, or a fenced or gone member owns: owner `me`, epoch + 1.
-    /// Returns the active ones (also those that were taken before), soonest track end first. One that cannot be read or is
-    /// quarantined is left out and named in a list of its own. Idempotent. Takes up to [`SHARD_DEADLINE`].
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError>;
+    /// Takes every guild of a shard that `previous`, nobody, or a fenced or gone member owns: owner `me`, epoch + 1. Nothing
+    /// is looked into. Idempotent. Takes up to [`SHARD_DEADLINE`].
+    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError>;
+    /// The active guilds of a shard that `me` owns, soonest track end first. One that cannot be read or is quarantined is
+    /// left out and named in a list of its own. Takes up to [`SHARD_DEADLINE`].
+    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError>;
     /// The same without looking into any snapshot: for a shard whose owners died while they loaded it. Of the active guilds
-    /// only ids and epochs, soonest track end first. Idempotent. Takes up to [`SHARD_DEADLINE`].
-    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError>;
+    /// only ids and epochs, soonest track end first. Takes up to [`SHARD_DEADLINE`].
+    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError>;
     /// Takes one guild when an event for it arrives first; creates the document (epoch 1) if there is none.
     /// [`GuildClaim::Theirs`] when a member that is not `previous`, fenced or gone owns it. Idempotent for its owner.
     async fn claim_guild(
@@ -379,7 +383,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<bool, StoreError>;
 }
 
-/// What [`Store::seal`] took.
+/// What [`Store::sealed`] found.
 #[derive(Debug, Default)]
 pub struct Sealed {
     /// The active guilds, soonest track end first.
@@ -390,7 +394,7 @@ pub struct Sealed {
     pub quarantined: Vec<Quarantined>,
 }
 
-/// What [`Store::seal_unread`] took.
+/// What [`Store::sealed_unread`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// The active guilds, soonest track end first.

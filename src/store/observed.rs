@@ -189,6 +189,10 @@ impl Store for Observed {
             .await
     }
 
+    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
+        self.call(MEMBERS, "tell", any, self.store.tell(members)).await
+    }
+
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
         self.call(SHARDS, "shards", any, self.store.shards()).await
     }
@@ -243,14 +247,18 @@ impl Store for Observed {
         self.call(SHARDS, "release_shard", |done| *done, call).await
     }
 
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
+    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
         let call = self.store.seal(shard, previous, me);
         self.call(GUILDS, "seal", any, call).await
     }
 
-    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError> {
-        let call = self.store.seal_unread(shard, previous, me);
-        self.call(GUILDS, "seal_unread", any, call).await
+    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
+        self.call(GUILDS, "sealed", any, self.store.sealed(shard, me)).await
+    }
+
+    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
+        let call = self.store.sealed_unread(shard, me);
+        self.call(GUILDS, "sealed_unread", any, call).await
     }
 
     async fn claim_guild(

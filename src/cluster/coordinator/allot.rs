@@ -21,6 +21,8 @@ pub(super) struct Allot {
     /// When nobody had any shard yet, if that is how it began.
     cold_ms: Option<i64>,
     assigning: bool,
+    /// Members that could not be let know of what they were given, or are to give.
+    untold: BTreeSet<MemberId>,
 }
 
 impl Allot {
@@ -33,6 +35,7 @@ impl Allot {
             uneven_ms: None,
             cold_ms: None,
             assigning: false,
+            untold: BTreeSet::new(),
         }
     }
 
@@ -67,6 +70,17 @@ impl Allot {
     /// An assignment ended.
     pub(super) const fn ended(&mut self) {
         self.assigning = false;
+    }
+
+    /// These still do not know.
+    pub(super) fn not_told(&mut self, members: Vec<MemberId>) {
+        self.untold.extend(members);
+    }
+
+    /// Lets those know that still do not.
+    pub(super) fn tell_again(&mut self) -> Option<Effect> {
+        let untold = std::mem::take(&mut self.untold);
+        (!untold.is_empty()).then(|| Effect::Tell(untold.into_iter().collect()))
     }
 
     /// Who may have shards: whoever lives, except those that are without Discord while others are not.

@@ -90,6 +90,8 @@ pub enum Event {
     Fenced {
         /// Whose.
         member: MemberId,
+        /// The trace that tells of the death, a W3C `traceparent`.
+        trace: Option<String>,
         /// Whether this call did it.
         answer: Result<bool, Failed>,
     },
@@ -99,6 +101,13 @@ pub enum Event {
         term: u64,
         /// The shards that took it, and what was asked.
         answer: Result<(Vec<u32>, Vec<Assignment>), Failed>,
+    },
+    /// Members were let know, or not.
+    Told {
+        /// Which.
+        members: Vec<MemberId>,
+        /// Whether it is stored.
+        answer: Result<(), Failed>,
     },
     /// An election through the store ended.
     Campaigned {
@@ -214,6 +223,8 @@ pub enum Effect {
         /// On the member's clock.
         until_ms: i64,
     },
+    /// Let these members know with their next renewal, should the poke not reach them; answered by [`Event::Told`].
+    Tell(Vec<MemberId>),
     /// Tell these members to look.
     Poke(Vec<MemberId>),
     /// Ask every member how long ago it renewed; answered by [`Event::Renewing`].

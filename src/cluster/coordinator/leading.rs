@@ -43,6 +43,16 @@ impl Coordinator {
         let me = (&self.start.me, &self.start.origin);
         self.desk.fences(me, seen, &self.evidence, around, now, effects);
         effects.extend(self.allot.decide(term, self.start.shards, seen, &self.desk, now));
+        effects.extend(self.allot.tell_again());
+    }
+
+    /// A member that was alive when last seen is dead: its shards need not wait for the next look. What others wrote since
+    /// then, the store's own comparisons guard.
+    fn bury(&mut self, member: &MemberId, trace: Option<String>, now: i64) -> Option<Effect> {
+        let seen = self.seen.as_mut()?;
+        seen.bury(member, trace);
+        let term = self.leadership.leads(now)?;
+        self.allot.decide(term, self.start.shards, seen, &self.desk, now)
     }
 
     /// A sign came in: the leader acts on proofs at once; for a dead leader its deputies do.
@@ -83,6 +93,7 @@ impl Coordinator {
     pub(super) fn fenced(
         &mut self,
         member: &MemberId,
+        trace: Option<String>,
         answer: Result<bool, Failed>,
         now: i64,
         effects: &mut Vec<Effect>,
@@ -90,7 +101,11 @@ impl Coordinator {
         self.store_said(answer.is_ok(), now);
         self.desk.fenced(member);
         self.deputised.retain(|id| id != member);
-        self.look.want();
+        let buried = (answer == Ok(true)).then(|| self.bury(member, trace, now)).flatten();
+        if buried.is_none() {
+            self.look.want();
+        }
+        effects.extend(buried);
         if answer == Ok(true) && self.leadership.holder.as_ref() == Some(member) {
             self.succeed(member.clone(), now, effects);
         }
@@ -147,7 +162,7 @@ impl Coordinator {
         told.dedup();
         told.retain(|id| *id != self.start.me);
         if !told.is_empty() {
-            effects.push(Effect::Poke(told));
+            effects.extend([Effect::Poke(told.clone()), Effect::Tell(told)]);
         }
         self.reconcile(now, effects);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::desk::is_alive;
 use crate::cluster::timing;
 use crate::model::ids::{Epoch, MemberId};
-use crate::store::{Assignment, MemberRow, Scan, ShardRow};
+use crate::store::{Assignment, MemberRow, MemberState, Scan, ShardRow};
 
 /// What was seen last.
 #[derive(Clone, Debug)]
@@ -64,6 +64,15 @@ impl Seen {
         };
         self.put_shard(row.clone());
         row
+    }
+
+    /// A member was declared dead just now, under this trace.
+    pub(super) fn bury(&mut self, id: &MemberId, trace: Option<String>) {
+        if let Ok(at) = self.scan.members.binary_search_by(|row| row.id.cmp(id)) {
+            let row = &mut self.scan.members[at];
+            row.state = MemberState::Fenced;
+            row.trace = trace;
+        }
     }
 
     /// A shard is not ours any more.

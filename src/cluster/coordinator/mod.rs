@@ -187,8 +187,14 @@ impl Coordinator {
                     self.look.want();
                 }
             }
-            Event::Fenced { member, answer } => self.fenced(&member, answer, now, effects),
+            Event::Fenced { member, trace, answer } => self.fenced(&member, trace, answer, now, effects),
             Event::Assigned { term, answer } => self.assigned(term, answer, now, effects),
+            Event::Told { members, answer } => {
+                self.store_said(answer.is_ok(), now);
+                if answer.is_err() {
+                    self.allot.not_told(members);
+                }
+            }
             Event::Campaigned { sent_ms, answer } => {
                 self.store_said(answer.is_ok(), now);
                 if self.leadership.campaigned(&self.start.me, sent_ms, answer, now) {

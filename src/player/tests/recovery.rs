@@ -5,7 +5,7 @@ use crate::model::order::Order;
 use crate::model::record::{PauseReason, Snapshot};
 use crate::model::signal::{EndReason, NodeEvent, Signal};
 use crate::model::view::{Notice, PlayState};
-use crate::player::{Call, Effect, Input, Outcome, Player, Policy, Recovered};
+use crate::player::{Call, Effect, Failure, Input, Outcome, Player, Policy, Recovered};
 
 fn ended(scene: &Scene) -> Option<&Recovered> {
     scene.effects.iter().find_map(|effect| {
@@ -132,6 +132,66 @@ fn with_the_node_gone_it_starts_where_it_was_heard_on_the_stored_voice() {
             .iter()
             .any(|effect| matches!(effect, Effect::Notice(Notice::Restored { paused: None, .. })))
     );
+}
+
+/// `One` was stored as playing; its owner died when it had gone on, and that was not stored.
+fn died_unstored(after_ms: i64) -> Scene {
+    let mut scene = Scene::playing();
+    scene.now += 99_000;
+    let mut scene = scene.dies(after_ms, Policy::default());
+    scene.shard(true);
+    scene
+}
+
+#[test]
+fn a_track_that_the_owner_before_had_gone_on_to_is_left_to_play() {
+    let table = [
+        // `One` ended a second after the death was to be seen, and `Two` plays for half a second.
+        ("Two", 1_500, 500, vec!["Three"]),
+        // The store was away for longer: `Two` ended as well.
+        ("Three", 151_000, 50_000, vec![]),
+    ];
+    for (title, after_ms, position_ms, queued) in table {
+        let mut scene = died_unstored(after_ms);
+        scene.resumed(title, position_ms, false);
+        assert_eq!(scene.patches(), [], "{title} is not begun again");
+        assert_eq!(
+            (scene.title().as_deref(), scene.queued()),
+            (Some(title), queued.into_iter().map(str::to_owned).collect())
+        );
+        assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
+        let dirty = scene.player.take_dirty();
+        assert!(dirty.head && dirty.lists, "it is stored now");
+    }
+}
+
+#[test]
+fn a_track_that_came_of_a_command_which_nobody_confirmed_is_not_gone_on_with() {
+    let mut scene = died_unstored(1_500);
+    // Begun 40 s before `One` was to end.
+    scene.resumed("Two", 40_500, false);
+    assert_eq!(scene.title().as_deref(), Some("One"));
+    let mut scene = died_unstored(1_500);
+    scene.resumed("Another", 500, false);
+    assert_eq!((scene.title().as_deref(), scene.queued().len()), (Some("One"), 2));
+}
+
+#[test]
+fn a_track_that_could_not_be_started_for_a_moment_is_started_later() {
+    for failure in [Failure::SessionGone, Failure::NoAuthority, Failure::Unreachable] {
+        let mut scene = Scene::playing();
+        scene.ended("One", EndReason::Finished);
+        let generation = scene.player.seat.generation;
+        scene.step(Input::Answer {
+            generation,
+            answer: Err(failure),
+        });
+        assert_eq!(scene.patches(), []);
+        scene.now = scene.player.deadline().unwrap();
+        scene.step(Input::Tick);
+        assert_eq!(scene.patches().len(), 1, "{failure:?}");
+        assert_eq!(scene.title().as_deref(), Some("Two"));
+    }
 }
 
 /// The owner died, its node is silent for longer than anybody waits, and no other can be had.

@@ -83,13 +83,20 @@ async fn takeable(link: &Link, previous: Option<&MemberId>, me: &MemberId) -> Re
     Ok(members.map(Bson::String).chain([Bson::Null]).collect())
 }
 
+/// Every guild of the shard that may be taken is ours.
 pub(super) async fn seal(
     link: &Link,
     shard: u32,
     previous: Option<&MemberId>,
     me: &MemberId,
-) -> Result<Sealed, StoreError> {
-    take_all(link, shard, previous, me).await?;
+) -> Result<(), StoreError> {
+    let from = takeable(link, previous, me).await?;
+    let from = doc! { "shard": i64::from(shard), "owner": { "$in": from } };
+    let take = doc! { "$set": { "owner": &me.0 }, "$inc": { "epoch": 1_i64 } };
+    of_a_shard(link, "sealing the guilds of a shard", from, take).await
+}
+
+pub(super) async fn sealed(link: &Link, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
     let newer = doc! { "schema": { "$gt": i64::from(SCHEMA) } };
     let filter = doc! {
         "shard": i64::from(shard), "owner": &me.0, "$or": [{ "active": true }, newer],
@@ -116,21 +123,7 @@ pub(super) async fn seal(
     Ok(sealed)
 }
 
-/// Every guild of the shard that may be taken is ours.
-async fn take_all(link: &Link, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
-    let from = takeable(link, previous, me).await?;
-    let from = doc! { "shard": i64::from(shard), "owner": { "$in": from } };
-    let take = doc! { "$set": { "owner": &me.0 }, "$inc": { "epoch": 1_i64 } };
-    of_a_shard(link, "sealing the guilds of a shard", from, take).await
-}
-
-pub(super) async fn seal_unread(
-    link: &Link,
-    shard: u32,
-    previous: Option<&MemberId>,
-    me: &MemberId,
-) -> Result<Unread, StoreError> {
-    take_all(link, shard, previous, me).await?;
+pub(super) async fn sealed_unread(link: &Link, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
     let filter = doc! { "shard": i64::from(shard), "owner": &me.0, "active": true };
     let guilds = link.collection(GUILDS);
     let read = async move {

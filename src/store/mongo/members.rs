@@ -160,16 +160,12 @@ pub(super) async fn fence(link: &Link, fence: &Fence) -> Result<bool, StoreError
     }
 }
 
-/// Something about these members' shards changed.
-pub(super) async fn assigned(link: &Link, ids: Vec<String>) -> Result<(), StoreError> {
+pub(super) async fn tell(link: &Link, told: &[MemberId]) -> Result<(), StoreError> {
     let members = link.collection(MEMBERS);
-    let filter = doc! { "_id": { "$in": ids } };
-    let tell = async move {
-        members
-            .update_many(filter, doc! { "$inc": { "assign_gen": 1_i64 } })
-            .await
-    };
-    link.run("assigning shards", Kind::Write, tell).await.map(drop)
+    let ids: Vec<&str> = told.iter().map(|member| member.0.as_str()).collect();
+    let (filter, update) = (doc! { "_id": { "$in": ids } }, doc! { "$inc": { "assign_gen": 1_i64 } });
+    let tell = async move { members.update_many(filter, update).await };
+    link.run("telling members of shards", Kind::Write, tell).await.map(drop)
 }
 
 pub(super) async fn set_state(link: &Link, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {

@@ -203,6 +203,10 @@ impl Store for MongoStore {
         shards::assign(&self.link, term, assignments).await
     }
 
+    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
+        members::tell(&self.link, members).await
+    }
+
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
         shards::all(&self.link).await
     }
@@ -254,12 +258,16 @@ impl Store for MongoStore {
         shards::release(&self.link, id, me, epoch, trace).await
     }
 
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
+    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
         guilds::seal(&self.link, shard, previous, me).await
     }
 
-    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError> {
-        guilds::seal_unread(&self.link, shard, previous, me).await
+    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
+        guilds::sealed(&self.link, shard, me).await
+    }
+
+    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
+        guilds::sealed_unread(&self.link, shard, me).await
     }
 
     async fn claim_guild(

@@ -1,7 +1,5 @@
 //! The `shards` collection.
 
-use std::collections::BTreeSet;
-
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -10,7 +8,7 @@ use tokio::time::Instant;
 
 use super::link::{DUPLICATE, Kind, Link, Outcome, durable};
 use super::value::{escaped, from_document, to_bson};
-use super::{guilds, members};
+use super::guilds;
 use crate::model::ids::{Epoch, MemberId, NodeName};
 use crate::store::{Assignment, GatewaySession, OPERATION_DEADLINE, ShardRow, StoreError};
 
@@ -54,32 +52,28 @@ pub(super) async fn all(link: &Link) -> Result<Vec<ShardRow>, StoreError> {
     rows.into_iter().map(shard).collect()
 }
 
-/// One command for all. What became of each statement, also when nobody knows whether the command arrived, is read off
-/// the shards themselves; the members are told last, so that who hears of it finds it.
+/// One command for all. Where a higher term was in the way, or nobody knows whether the command arrived, what became of
+/// each statement is read off the shards themselves.
 pub(super) async fn assign(link: &Link, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
     if assignments.is_empty() {
         return Ok(Vec::new());
     }
     let what = "assigning shards";
     let deadline = Instant::now() + OPERATION_DEADLINE;
-    let sent = link.certain(deadline, what, upsert(link, term, assignments)?).await?;
     let look = || async {
-        Ok(Verdict::of(
-            &these(link, deadline, assignments).await?,
-            term,
-            assignments,
-        ))
+        let rows = these(link, deadline, assignments).await?;
+        Ok::<_, StoreError>(Verdict::of(&rows, term, assignments))
     };
-    let verdict = match sent {
-        Outcome::Known(()) => look().await?,
+    let verdict = match link.certain(deadline, what, upsert(link, term, assignments)?).await? {
+        Outcome::Known(written) if written == assignments.len() => {
+            return Ok(assignments.iter().map(|one| one.shard).collect());
+        }
+        Outcome::Known(_) => look().await?,
         Outcome::Unknown(unknown) => {
             let settled = || async { look().await.map(|verdict| verdict.settled().then_some(verdict)) };
             unknown.look(deadline, settled).await?
         }
     };
-    if !verdict.told.is_empty() {
-        members::assigned(link, verdict.told.into_iter().collect()).await?;
-    }
     Ok(verdict.applied)
 }
 
@@ -87,8 +81,6 @@ pub(super) async fn assign(link: &Link, term: u64, assignments: &[Assignment]) -
 #[derive(Debug, Default)]
 struct Verdict {
     applied: Vec<u32>,
-    /// Members whose shards these are or are to be.
-    told: BTreeSet<String>,
     /// A higher term said otherwise.
     refused: usize,
     asked: usize,
@@ -104,8 +96,6 @@ impl Verdict {
             match rows.iter().find(|row| row.id == one.shard) {
                 Some(row) if row.want_term == term && row.want.as_ref() == Some(&one.want) => {
                     verdict.applied.push(one.shard);
-                    verdict.told.insert(one.want.0.clone());
-                    verdict.told.extend(row.owner.as_ref().map(|owner| owner.0.clone()));
                 }
                 Some(row) if row.want_term > term => verdict.refused += 1,
                 Some(_) | None => {}
@@ -131,12 +121,13 @@ async fn these(link: &Link, deadline: Instant, assignments: &[Assignment]) -> Re
     rows.into_iter().map(shard).collect()
 }
 
-/// A statement that a higher term forbids finds nothing, tries to insert, and fails with a duplicate key: that is no error.
+/// Answers how many statements found their shard or made it. One that a higher term forbids finds nothing, tries to insert,
+/// and fails with a duplicate key: that is no error.
 fn upsert(
     link: &Link,
     term: u64,
     assignments: &[Assignment],
-) -> Result<impl Future<Output = mongodb::error::Result<()>> + Send + 'static + use<>, StoreError> {
+) -> Result<impl Future<Output = mongodb::error::Result<usize>> + Send + 'static + use<>, StoreError> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Refused {
         what: "assigning shards",
         source: error,
@@ -173,7 +164,7 @@ fn upsert(
             (Some(text), _) => Err(mongodb::error::Error::custom(text)),
             // As the driver tells the loss of a connection: nobody knows.
             (None, Some(text)) => Err(std::io::Error::other(text).into()),
-            (None, None) => Ok(()),
+            (None, None) => Ok(answer.get_i32("n").map_or(0, |written| written.unsigned_abs() as usize)),
         }
     })
 }

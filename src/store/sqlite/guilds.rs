@@ -88,14 +88,23 @@ pub(super) fn one(db: &Connection, id: GuildId) -> Result<Option<GuildRow>, Stor
         .transpose()
 }
 
+/// Every guild of the shard that may be taken is ours.
 pub(super) fn seal(
     db: &Connection,
     shard: u32,
     previous: Option<&MemberId>,
     me: &MemberId,
-) -> Result<Sealed, StoreError> {
+) -> Result<(), StoreError> {
+    db.execute(
+        &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1 WHERE shard = ?1 AND {TAKEABLE} AND owner IS NOT ?3"),
+        params![shard, previous.map(|member| &member.0), me.0],
+    )
+    .map(drop)
+    .or_failed("sealing the guilds of a shard")
+}
+
+pub(super) fn sealed(db: &Connection, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
     let what = "reading the guilds of a shard";
-    take(db, shard, previous, me)?;
     let rows: Vec<Option<Found>> = db
         .prepare_cached(&format!(
             "{SELECT} WHERE g.shard = ?1 AND g.owner = ?2 AND (g.active OR g.schema > ?3)"
@@ -117,23 +126,7 @@ pub(super) fn seal(
     Ok(sealed)
 }
 
-/// Every guild of the shard that may be taken is ours.
-fn take(db: &Connection, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
-    db.execute(
-        &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1 WHERE shard = ?1 AND {TAKEABLE} AND owner IS NOT ?3"),
-        params![shard, previous.map(|member| &member.0), me.0],
-    )
-    .map(drop)
-    .or_failed("sealing the guilds of a shard")
-}
-
-pub(super) fn seal_unread(
-    db: &Connection,
-    shard: u32,
-    previous: Option<&MemberId>,
-    me: &MemberId,
-) -> Result<Unread, StoreError> {
-    take(db, shard, previous, me)?;
+pub(super) fn sealed_unread(db: &Connection, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
     let rows: Vec<(i64, u64, Option<String>)> = db
         .prepare_cached(
             "SELECT id, epoch, quarantined FROM guilds WHERE shard = ?1 AND owner = ?2 AND active

@@ -125,11 +125,11 @@ pub(super) fn fence(db: &Connection, fence: &Fence) -> Result<bool, StoreError> 
 }
 
 /// Something about this member's shards changed.
-pub(super) fn assigned(db: &Connection, id: &str) -> Result<(), StoreError> {
+pub(super) fn tell(db: &Connection, id: &MemberId) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE members SET assign_gen = assign_gen + 1 WHERE id = ?1")
-        .and_then(|mut update| update.execute([id]))
+        .and_then(|mut update| update.execute([&id.0]))
         .map(drop)
-        .or_failed("assigning shards")
+        .or_failed("telling members of shards")
 }
 
 /// Whether it is stored, and fenced or gone.

@@ -155,6 +155,12 @@ impl Store for SqliteStore {
         self.thread.call("assigning shards", Kind::Write, job).await
     }
 
+    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
+        let told = members.to_vec();
+        let job = move |db: &_| told.iter().try_for_each(|member| members::tell(db, member));
+        self.thread.call("telling members of shards", Kind::Write, job).await
+    }
+
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
         self.thread.call("reading shards", Kind::Read, shards::all).await
     }
@@ -216,7 +222,7 @@ impl Store for SqliteStore {
         self.thread.call("releasing a shard", Kind::Write, job).await
     }
 
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Sealed, StoreError> {
+    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
         let (previous, me) = (previous.cloned(), me.clone());
         let job = move |db: &_| guilds::seal(db, shard, previous.as_ref(), &me);
         self.thread
@@ -224,12 +230,16 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn seal_unread(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<Unread, StoreError> {
-        let (previous, me) = (previous.cloned(), me.clone());
-        let job = move |db: &_| guilds::seal_unread(db, shard, previous.as_ref(), &me);
-        self.thread
-            .call("sealing the guilds of a shard", Kind::Write, job)
-            .await
+    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| guilds::sealed(db, shard, &me);
+        self.thread.call("reading the guilds of a shard", Kind::Read, job).await
+    }
+
+    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
+        let me = me.clone();
+        let job = move |db: &_| guilds::sealed_unread(db, shard, &me);
+        self.thread.call("listing the guilds of a shard", Kind::Read, job).await
     }
 
     async fn claim_guild(

@@ -1,11 +1,10 @@
 //! The `shards` table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::OrFailed as _;
-use super::members;
 use super::tables::{NOW, json, text};
 use crate::model::ids::{Epoch, MemberId, NodeName};
 use crate::store::{Assignment, GatewaySession, Released, ShardRow, StoreError};
@@ -72,28 +71,18 @@ pub(super) fn all(db: &Connection) -> Result<Vec<ShardRow>, StoreError> {
 
 pub(super) fn assign(db: &Connection, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
     let what = "assigning shards";
-    let (mut applied, mut told) = (Vec::new(), BTreeSet::new());
+    let mut applied = Vec::new();
     for one in assignments {
-        let owner: Option<Option<String>> = db
+        let written = db
             .prepare_cached(
                 "INSERT INTO shards (id, epoch, lavalink, want, want_term, trace) VALUES (?1, 0, '{}', ?2, ?3, ?4)
-                 ON CONFLICT (id) DO UPDATE SET want = ?2, want_term = ?3, trace = ?4 WHERE want_term <= ?3
-                 RETURNING owner",
+                 ON CONFLICT (id) DO UPDATE SET want = ?2, want_term = ?3, trace = ?4 WHERE want_term <= ?3",
             )
-            .and_then(|mut upsert| {
-                upsert
-                    .query_row(params![one.shard, one.want.0, term, one.trace], |row| row.get(0))
-                    .optional()
-            })
+            .and_then(|mut upsert| upsert.execute(params![one.shard, one.want.0, term, one.trace]))
             .or_failed(what)?;
-        if let Some(owner) = owner {
+        if written == 1 {
             applied.push(one.shard);
-            told.insert(one.want.0.clone());
-            told.extend(owner);
         }
-    }
-    for member in &told {
-        members::assigned(db, member)?;
     }
     Ok(applied)
 }

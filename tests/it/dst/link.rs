@@ -207,6 +207,11 @@ impl Store for Link {
         .await
     }
 
+    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
+        let members = members.to_vec();
+        self.call("tell", true, move |memory, _now| memory.tell(&members)).await
+    }
+
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
         self.call("shards", false, |memory, now| memory.scan(now).shards).await
     }
@@ -268,17 +273,16 @@ impl Store for Link {
             .await
     }
 
-    async fn seal(&self, _shard: u32, _previous: Option<&MemberId>, _me: &MemberId) -> Result<Sealed, StoreError> {
-        Err(Self::absent("seal"))
+    async fn seal(&self, _shard: u32, _previous: Option<&MemberId>, _me: &MemberId) -> Result<(), StoreError> {
+        Err(Self::absent("seal guilds"))
     }
 
-    async fn seal_unread(
-        &self,
-        _shard: u32,
-        _previous: Option<&MemberId>,
-        _me: &MemberId,
-    ) -> Result<Unread, StoreError> {
-        Err(Self::absent("seal guilds"))
+    async fn sealed(&self, _shard: u32, _me: &MemberId) -> Result<Sealed, StoreError> {
+        Err(Self::absent("read the guilds of a shard"))
+    }
+
+    async fn sealed_unread(&self, _shard: u32, _me: &MemberId) -> Result<Unread, StoreError> {
+        Err(Self::absent("list the guilds of a shard"))
     }
 
     async fn claim_guild(

@@ -156,12 +156,6 @@ impl Memory {
             row.want_term = term;
             row.trace.clone_from(&one.trace);
             applied.push(one.shard);
-            let told: Vec<MemberId> = row.owner.iter().chain([&one.want]).cloned().collect();
-            for id in told {
-                if let Some(member) = self.members.get_mut(&id) {
-                    member.assign_gen += 1;
-                }
-            }
             if moves {
                 self.note(
                     now,
@@ -181,6 +175,14 @@ impl Memory {
             self.complete_term = self.complete_term.max(term);
         }
         applied
+    }
+
+    pub(super) fn tell(&mut self, members: &[MemberId]) {
+        for id in members {
+            if let Some(member) = self.members.get_mut(id) {
+                member.assign_gen += 1;
+            }
+        }
     }
 
     /// I5: only what was given up, or a dead member's, is taken. I3: the epoch grows.

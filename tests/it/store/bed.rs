@@ -8,7 +8,7 @@ use segue::model::ids::{Epoch, GuildId, ItemId, MemberId, Rev};
 use segue::model::position::Anchor;
 use segue::model::record::{DeckRecord, Head, Lists};
 use segue::model::track::{Item, Track};
-use segue::store::{self, Assignment, Checkpoint, GuildWrite, MemberRow, Origin, ShardRow, SharedStore};
+use segue::store::{self, Assignment, Checkpoint, GuildWrite, MemberRow, Origin, Sealed, ShardRow, SharedStore};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -230,6 +230,12 @@ pub(crate) async fn take(store: &SharedStore, shard: u32, previous: Option<&str>
     want(store, shard, name).await;
     let claimed = store.claim_shard(shard, previous.map(me).as_ref(), &me(name)).await;
     claimed.expect("answers").expect("taken")
+}
+
+/// Takes all guilds of a shard, and reads them.
+pub(crate) async fn seal(store: &SharedStore, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Sealed {
+    store.seal(shard, previous, me).await.expect("seals");
+    store.sealed(shard, me).await.expect("reads")
 }
 
 pub(crate) fn item(id: u64, title: &str) -> Item {

@@ -187,7 +187,7 @@ pub(crate) async fn racing_leaders_leave_the_higher_terms_word(bed: &Bed) {
     );
 }
 
-pub(crate) async fn an_assignment_lets_both_members_know_and_a_refused_one_nobody(bed: &Bed) {
+pub(crate) async fn members_that_are_told_of_their_shards_hear_it_with_the_next_renewal(bed: &Bed) {
     let store = &bed.store;
     for name in ["a", "b", "c"] {
         store.join(member(name)).await.expect("joins");
@@ -196,26 +196,15 @@ pub(crate) async fn an_assignment_lets_both_members_know_and_a_refused_one_nobod
         let row = store.renew(&me(name), &Beat::default()).await.expect("renews");
         row.expect("lives").assign_gen
     };
-    assert_eq!((generation("a").await, generation("b").await), (0, 0));
     take(store, 0, None, "a").await;
-    let before = (generation("a").await, generation("b").await, generation("c").await);
-    assert!(before.0 > 0 && before.1 == 0, "{before:?}");
-    let applied = store.assign(3, &[assignment(0, "b")]).await;
-    assert_eq!(applied.expect("assigns"), [0]);
-    let after = (generation("a").await, generation("b").await, generation("c").await);
-    assert!(
-        after.0 > before.0 && after.1 > before.1 && after.2 == 0,
-        "{before:?} {after:?}"
+    assert_eq!((generation("a").await, generation("b").await), (0, 0), "writing tells nobody");
+    store.tell(&[me("a"), me("b"), me("nobody")]).await.expect("tells");
+    assert_eq!(
+        (generation("a").await, generation("b").await, generation("c").await),
+        (1, 1, 0)
     );
-    assert!(
-        store
-            .assign(2, &[assignment(0, "c")])
-            .await
-            .expect("answers")
-            .is_empty()
-    );
-    let last = (generation("a").await, generation("b").await, generation("c").await);
-    assert_eq!(last, after);
+    store.tell(&[]).await.expect("tells nobody");
+    assert_eq!(generation("a").await, 1);
 }
 
 pub(crate) async fn a_scan_shows_members_shards_and_who_leads_at_one_moment(bed: &Bed) {

@@ -5,7 +5,7 @@ use segue::model::ids::{Epoch, Rev};
 use segue::model::position::Anchor;
 use segue::store::{Fence, GuildClaim, GuildWrite, Written};
 
-use super::bed::{Bed, anchor, checkpoint, guild, lists, me, member, settle, write};
+use super::bed::{Bed, anchor, checkpoint, guild, lists, me, member, seal, settle, write};
 
 pub(crate) async fn a_missing_guild_is_created_with_epoch_one(bed: &Bed) {
     let store = &bed.store;
@@ -84,7 +84,7 @@ pub(crate) async fn seal_takes_what_the_dead_left_soonest_end_first(bed: &Bed) {
     };
     settle(store, guild(5), "a").await;
     assert_eq!(store.write_guild(&idle).await.expect("writes"), Written::Done);
-    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let sealed = seal(store, 0, Some(&me("a")), &me("b")).await;
     let ids: Vec<_> = sealed.active.iter().map(|row| row.id.get()).collect();
     assert_eq!(ids, [3, 4, 1, 2]);
     assert!(sealed.unreadable.is_empty());
@@ -115,7 +115,7 @@ pub(crate) async fn seal_leaves_other_shards_and_other_owners_alone(bed: &Bed) {
         .ours()
         .expect("free");
     assert!(store.fence(&Fence::proven(me("dead"), "silent")).await.expect("fences"));
-    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let sealed = seal(store, 0, Some(&me("a")), &me("b")).await;
     let mut ids: Vec<_> = sealed.active.iter().map(|row| row.id.get()).collect();
     ids.sort_unstable();
     assert_eq!(ids, [1, 3], "of a, and what a fenced member left behind");
@@ -128,12 +128,12 @@ pub(crate) async fn seal_leaves_other_shards_and_other_owners_alone(bed: &Bed) {
 pub(crate) async fn sealing_twice_returns_the_same_and_takes_nothing(bed: &Bed) {
     let store = &bed.store;
     settle(store, guild(1), "a").await;
-    let first = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
-    let second = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let first = seal(store, 0, Some(&me("a")), &me("b")).await;
+    let second = seal(store, 0, Some(&me("a")), &me("b")).await;
     assert_eq!(first.active, second.active);
-    let mine = store.seal(0, Some(&me("b")), &me("b")).await.expect("seals");
+    let mine = seal(store, 0, Some(&me("b")), &me("b")).await;
     assert_eq!(first.active, mine.active, "one's own are not taken from oneself");
-    assert!(store.seal(1, None, &me("b")).await.expect("seals").active.is_empty());
+    assert!(seal(store, 1, None, &me("b")).await.active.is_empty());
 }
 
 pub(crate) async fn members_that_race_leave_exactly_one_owner(bed: &Bed) {
@@ -149,8 +149,8 @@ pub(crate) async fn members_that_race_leave_exactly_one_owner(bed: &Bed) {
     });
     let late: Vec<_> = (1..=20).map(|id| write(guild(id), "a", 1, 2)).collect();
     let writes = late.iter().map(|write| stores[0].write_guild(write));
-    let (sealed, claimed, written) = tokio::join!(stores[0].seal(0, Some(&a), &b), join_all(claims), join_all(writes));
-    let sealed = sealed.expect("seals");
+    let (sealed, claimed, written) =
+        tokio::join!(seal(stores[0], 0, Some(&a), &b), join_all(claims), join_all(writes));
     for (id, (claimed, written)) in (1..=20).zip(claimed.into_iter().zip(written)) {
         let row = bed.store.guild(guild(id)).await.expect("reads").expect("there");
         let claimed = claimed.expect("answers").ours();
@@ -279,7 +279,7 @@ pub(crate) async fn a_checkpoint_moves_only_the_anchor(bed: &Bed) {
     after.ends_at_ms = before.ends_at_ms;
     after.snapshot.head.deck = before.snapshot.head.deck.clone();
     assert_eq!(after, before);
-    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let sealed = seal(store, 0, Some(&me("a")), &me("b")).await;
     assert_eq!(
         anchor(&sealed.active[0]),
         Anchor::playing(50_000, 60_000),

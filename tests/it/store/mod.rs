@@ -52,7 +52,7 @@ conformance! {
     election::a_new_term_is_higher_than_any_before,
     election::an_assignment_of_an_older_term_changes_nothing,
     election::racing_leaders_leave_the_higher_terms_word,
-    election::an_assignment_lets_both_members_know_and_a_refused_one_nobody,
+    election::members_that_are_told_of_their_shards_hear_it_with_the_next_renewal,
     election::a_scan_shows_members_shards_and_who_leads_at_one_moment,
     quarantine::a_guild_that_fails_three_times_is_quarantined_and_sealed_apart,
     quarantine::a_shard_is_sealed_without_a_look_at_any_snapshot,

@@ -18,7 +18,7 @@ use segue::store::{
 };
 use tokio::time::Instant;
 
-use super::bed::{Bed, checkpoint, guild, me, member, open, playing, settle, take, write};
+use super::bed::{Bed, checkpoint, guild, me, member, open, playing, seal, settle, take, write};
 use crate::mongod::{self, ReplicaSet};
 
 /// An operation's deadline, and something for a busy machine.
@@ -85,7 +85,7 @@ async fn a_thousand_checkpoints_are_one_round_trip() {
 }
 
 /// A store that counts its commands by name.
-async fn counting(uri: String) -> (MongoStore, Arc<Mutex<BTreeMap<String, usize>>>) {
+async fn counting(uri: String) -> (SharedStore, Arc<Mutex<BTreeMap<String, usize>>>) {
     let mut options = ClientOptions::parse(uri).await.expect("an address");
     let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
     let counter = Arc::clone(&counts);
@@ -100,7 +100,7 @@ async fn counting(uri: String) -> (MongoStore, Arc<Mutex<BTreeMap<String, usize>
     }));
     let store = MongoStore::with_options(options).await.expect("opens");
     counts.lock().expect("never poisoned").clear();
-    (store, counts)
+    (Arc::new(store), counts)
 }
 
 /// Seals and releases a shard of that many guilds, and says how long it took.
@@ -118,7 +118,7 @@ async fn change_hands(bed: &Bed, guilds: u32) {
     }
     let (store, counts) = counting(bed.address()).await;
     let begun = Instant::now();
-    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let sealed = seal(&store, 0, Some(&me("a")), &me("b")).await;
     let counts = counts.lock().expect("never poisoned").clone();
     told(&format!("sealing {guilds} guilds: {:?}, {counts:?}", begun.elapsed()));
     assert_eq!(sealed.active.len(), guilds as usize);
@@ -178,12 +178,13 @@ async fn what_nobody_confirmed_is_looked_up_and_answered_as_it_is() {
         ..Fence::proven(me("dead"), "silent")
     };
     assert!(store.fence(&fence).await.expect("is looked up"));
-    // It is done, but the members are told last, and nothing shows whether they were: the caller asks again.
-    let told = store.assign(1, &[wanted("a")]).await;
+    assert_eq!(store.assign(1, &[wanted("a")]).await.expect("is looked up"), [0]);
+    // Nothing shows whether members were told: the caller tells them again.
+    let told = store.tell(&[me("a")]).await;
     assert!(matches!(told, Err(StoreError::Unknown { .. })), "{told:?}");
     let claimed = store.claim_shard(0, None, &me("a")).await.expect("is looked up");
     assert_eq!(claimed.expect("taken").epoch, Epoch(1));
-    let sealed = store.seal(0, None, &me("a")).await.expect("is looked up");
+    let sealed = seal(store, 0, None, &me("a")).await;
     assert_eq!(sealed.active.len(), 1);
     assert_eq!(
         store

@@ -7,7 +7,7 @@ use segue::model::record::{
 use segue::store::{GuildWrite, MemberRow, MemberState, StoreError, Written};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, checkpoint, guild, item, lists, me, member, playing, settle, take, write};
+use super::bed::{Bed, checkpoint, guild, item, lists, me, member, playing, seal, settle, take, write};
 
 /// Text that breaks what treats it as anything but text.
 const HOSTILE: &str = "\u{0} $set {\"a.b\":1} '; DROP TABLE guilds; -- \u{202e}rtl\u{2066} 🎵𝄞 %24 \u{fffd} é\u{301}";
@@ -87,7 +87,7 @@ pub(crate) async fn unknown_fields_of_a_head_survive(bed: &Bed) {
 pub(crate) async fn a_record_of_schema_one_is_read_and_rewritten_as_two(bed: &Bed) {
     let store = &bed.store;
     bed.put_raw(guild(1), &me("a"), &fixture("schema-1"), None).await;
-    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let sealed = seal(store, 0, Some(&me("a")), &me("b")).await;
     let head = &sealed.active[0].snapshot.head;
     assert_eq!(
         (head.schema, head.volume, head.loop_mode),
@@ -230,7 +230,7 @@ pub(crate) async fn a_newer_record_is_named_and_left_untouched(bed: &Bed) {
     let newer = fixture("schema-3");
     bed.put_raw(guild(1), &me("a"), &newer, None).await;
     settle(store, guild(2), "a").await;
-    let sealed = store.seal(0, Some(&me("a")), &me("b")).await.expect("seals");
+    let sealed = seal(store, 0, Some(&me("a")), &me("b")).await;
     assert_eq!(sealed.active.len(), 1);
     assert_eq!(sealed.unreadable.len(), 1);
     let (id, why) = &sealed.unreadable[0];

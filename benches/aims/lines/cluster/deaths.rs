@@ -31,9 +31,10 @@ async fn measure() -> Outcome {
     };
     let people = People::begin(&stage.team.world, stage.one_of_each_shard().into_values()).await;
     let began_ms = stage.now_ms().await;
-    let (mut delays, mut taken) = (Vec::new(), Takeovers::begin(&stage).await);
+    let (mut delays, mut taken, mut seq) = (Vec::new(), Takeovers::begin(&stage).await, 0);
     for round in 1..=KILLS {
-        let killed = kill(&mut stage, &mut taken).await;
+        seq = last_seq(&stage, seq).await;
+        let killed = kill(&mut stage, &mut taken, (round, seq)).await;
         let slowest = percentile(&killed.delays, 1.0);
         let (replica, shards) = (&killed.replica, killed.delays.len());
         crate::report::say(&format!(
@@ -68,8 +69,9 @@ struct Killed {
     delays: Vec<f64>,
 }
 
-/// Kills the replica with the most shards, waits until everything is driven again, and starts it again.
-async fn kill(stage: &mut Stage, taken: &mut Takeovers) -> Killed {
+/// Kills the replica with the most shards, waits until everything is driven again, and starts it again. `seq`: of an event
+/// just before.
+async fn kill(stage: &mut Stage, taken: &mut Takeovers, (round, seq): (usize, u64)) -> Killed {
     let owners = stage.team.owners().await;
     let (replica, shards) = owners.into_iter().max_by_key(|(_, shards)| shards.len()).unwrap();
     let places = stage.one_of_each_shard();
@@ -78,9 +80,10 @@ async fn kill(stage: &mut Stage, taken: &mut Takeovers) -> Killed {
         .map(|shard| (places[shard].guild.clone(), *shard))
         .collect();
     let bot = stage.team.take(&replica);
-    let seq = last_seq(stage).await;
     let killed_ms = stage.now_ms().await;
-    taken.read(&bot.kill().await);
+    let log = bot.kill().await;
+    stage.keep_log(&format!("{replica}-until-{round}"), &log);
+    taken.read(&log);
     // What the dead one had sent before may still arrive until here.
     let gone_ms = stage.now_ms().await;
     // What is asked is judged by the log's own times: asking often would only take time from whom it asks about.
@@ -125,9 +128,12 @@ async fn events(world: &World, since: u64) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The newest event's number: a note is written, and found again.
-async fn last_seq(stage: &Stage) -> u64 {
+/// The newest event's number, which is beyond `since`: a note is written, and found again. Then whatever had to wait for that
+/// long answer is let go on.
+async fn last_seq(stage: &Stage, since: u64) -> u64 {
     let world = &stage.team.world;
     world.fault(json!({ "kind": "note", "text": "kill -9" })).await;
-    events(world, 0).await.last().unwrap()["seq"].as_u64().unwrap()
+    let last = events(world, since).await.last().unwrap()["seq"].as_u64().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    last
 }

@@ -63,7 +63,11 @@ impl Takeovers {
             };
             if let Some(one) = self.all.iter().find(its) {
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-                within.push((length_ms - (one.until_ms - one.from_ms)).max(0) as f64);
+                let beyond_ms = (length_ms - (one.until_ms - one.from_ms)).max(0) as f64;
+                if beyond_ms > BEYOND_MS {
+                    crate::report::say(&format!("{guild} was silent for {length_ms} ms from {from_ms} ms, in {one:?}"));
+                }
+                within.push(beyond_ms);
             } else {
                 let latest = self.all.iter().rfind(|one| one.guild == guild);
                 crate::report::say(&format!(
