@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::driven::Whole;
-use super::losses::Losses;
+use super::losses::{Left, Losses};
 use super::{Process, RunError};
 use crate::cluster::Member;
 use crate::guild::Recovery;
@@ -21,8 +21,8 @@ use crate::telemetry::spans::{self, Beginning};
 
 /// Recoveries that may wait to be kept; beyond it they are counted only.
 const WAITING: usize = 4_096;
-/// A takeover ends for many guilds within moments: they travel to the store together.
-const TOGETHER: Duration = Duration::from_millis(200);
+/// A takeover ends for many guilds within moments: they travel to the store together, when what people wait for is done.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// At the end of a life, what is still to be kept has this long.
 const LAST: Duration = Duration::from_secs(1);
 /// Recovered later than the aim: each phase is a span.
@@ -103,20 +103,20 @@ impl Keeper {
     /// Takeovers of thousands of guilds end within moments: their spans wait for room, and nobody waits for them.
     async fn take(&mut self, recovery: Recovery) {
         spans::room().await;
-        let (trigger, lost_node) = (recovery.recovered.trigger, recovery.recovered.lost_node.clone());
+        let (trigger, node) = (recovery.recovered.trigger, recovery.recovered.lost_node.clone());
         let mut row = row(&recovery, self.member.id.clone());
         let whole = match trigger {
             Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => {
                 self.process.driven.recovered(row.shard)
             }
-            Trigger::NodeLost | Trigger::SessionLost => None,
+            Trigger::NodeLost | Trigger::NodeDrain | Trigger::SessionLost => None,
         };
-        let lost = match &lost_node {
-            Some(node) => self.losses.trace(node, &row).await,
+        let left = match node.zip(Left::by(trigger)) {
+            Some((node, left)) => self.losses.trace(node, left, &row).await,
             None => None,
         };
         let of = whole.as_ref().filter(|whole| whole.belongs);
-        let trace = told(&row, of.map(|whole| whole.trace.as_str()).or(lost.as_deref()));
+        let trace = told(&row, of.map(|whole| whole.trace.as_str()).or(left.as_deref()));
         if let Some(Whole {
             trace,
             last: Some((guilds, from_ms)),

@@ -93,6 +93,7 @@ pub(super) async fn fence(
     Event::Fenced {
         member: death.member.id,
         trace,
+        wall_ms: wall_ms(),
         answer: heard("declare a member dead", answer),
     }
 }

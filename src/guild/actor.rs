@@ -18,7 +18,7 @@ use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{ChannelId, Epoch, GuildId, MemberId, Rev};
 use crate::model::order::{Asked, Order};
-use crate::player::{Call, Context, Effect, Input, Outcomes, Player};
+use crate::player::{Call, Context, Effect, Failure, Input, Outcomes, Player};
 use crate::store::Checkpoint;
 use crate::telemetry::metrics::labels::Stale;
 
@@ -171,7 +171,10 @@ impl Actor {
                 drop(self.step(Input::Signal(signal)));
                 self.saving.hold(seen);
             }
-            Mail::Node(from) => drop(self.step(Input::Node(from))),
+            Mail::Node(from) => {
+                metering::node_said(&self.around.metrics, &from, self.player.track());
+                drop(self.step(Input::Node(from)));
+            }
             Mail::NodesChanged => {
                 drop(self.step(Input::NodesChanged));
                 if calls::is_draining(&self.around.nodes, self.player.node()) {
@@ -322,6 +325,10 @@ impl Actor {
                 if let Some(answer) = answer {
                     if !self.player.awaits(generation) {
                         self.around.metrics.process.stale(Stale::Play);
+                    } else if let (Err(Failure::Refused), Some(node), Some(track)) =
+                        (&answer, self.player.node(), self.player.track())
+                    {
+                        metering::track_failed(&self.around.metrics, node, track, "refused");
                     }
                     self.step(Input::Answer { generation, answer });
                 }
@@ -367,7 +374,6 @@ impl Actor {
 
     /// The last save; nothing is left or deleted.
     async fn stop(mut self: Box<Self>) -> Ended {
-        self.player.touch();
         self.saving.hurry();
         let limit = Instant::now() + Duration::from_secs(3);
         while Instant::now() < limit {

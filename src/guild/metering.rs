@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::ids::NodeName;
+use crate::model::signal::{FromNode, NodeEvent};
+use crate::model::track::Track;
 use crate::player::{Outcome as Ended, Recovered as Recovery, Trigger as Began};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::labels::{
@@ -33,11 +36,25 @@ pub(super) fn recovering(metrics: &Metrics, recovering: bool) {
     }
 }
 
-pub(super) fn track_failed(metrics: &Metrics, node: Option<String>) {
+/// What a node said of a track, if that is trouble. Its source is one of a dozen that the node has.
+pub(super) fn node_said(metrics: &Metrics, from: &FromNode, current: Option<&Track>) {
+    let (identifier, severity) = match &from.event {
+        NodeEvent::Failed {
+            identifier, severity, ..
+        } => (identifier, severity.name()),
+        NodeEvent::Stuck { identifier } => (identifier, "stuck"),
+        _ => return,
+    };
+    if let Some(track) = current.filter(|track| track.identifier == *identifier) {
+        track_failed(metrics, &from.node, track, severity);
+    }
+}
+
+pub(super) fn track_failed(metrics: &Metrics, node: &NodeName, track: &Track, severity: &str) {
     let labels = TrackError {
-        node: node.unwrap_or_default(),
-        source: String::new(),
-        severity: "fault".to_owned(),
+        node: node.to_string(),
+        source: track.source.to_string(),
+        severity: severity.to_owned(),
     };
     metrics.lavalink.track_errors.get_or_create(&labels).inc();
 }
@@ -50,6 +67,7 @@ pub(crate) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration, 
         Began::Rebalance => Trigger::Rebalance,
         Began::Start => Trigger::Start,
         Began::NodeLost => Trigger::NodeLost,
+        Began::NodeDrain => Trigger::NodeDrain,
         Began::SessionLost => Trigger::SessionLost,
     };
     let outcome = match recovery.outcome {
@@ -75,6 +93,7 @@ pub(crate) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::signal::Severity;
     use crate::telemetry::metrics::expose::Format;
 
     #[test]
@@ -102,5 +121,46 @@ mod tests {
             assert!(text.contains(&line), "{line}{text}");
         }
         assert!(text.contains(&format!("# {{trace_id=\"{trace}\"}} 1.5")), "{text}");
+    }
+
+    #[test]
+    fn a_track_that_makes_trouble_is_counted_by_where_it_comes_from_and_what_the_node_makes_of_it() {
+        let metrics = Metrics::default();
+        let track = Track {
+            encoded: String::new(),
+            identifier: "one".into(),
+            source: "http".into(),
+            title: "One".into(),
+            author: "somebody".into(),
+            uri: None,
+            artwork: None,
+            length_ms: None,
+            seekable: false,
+        };
+        let said = |identifier: &str, severity| FromNode {
+            node: NodeName("a".to_owned()),
+            event: NodeEvent::Failed {
+                identifier: identifier.to_owned(),
+                message: None,
+                severity,
+            },
+        };
+        node_said(&metrics, &said("one", Severity::Suspicious), Some(&track));
+        node_said(&metrics, &said("another", Severity::Fault), Some(&track));
+        let stuck = NodeEvent::Stuck {
+            identifier: "one".to_owned(),
+        };
+        let node = NodeName("a".to_owned());
+        node_said(&metrics, &FromNode { node, event: stuck }, Some(&track));
+        let text = metrics.expose(Format::OpenMetrics).unwrap();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("segue_lavalink_track_errors"))
+            .collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for severity in ["suspicious", "stuck"] {
+            let labels = format!("{{node=\"a\",source=\"http\",severity=\"{severity}\"}} 1");
+            assert!(lines.iter().any(|line| line.ends_with(&labels)), "{severity}: {lines:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::warn;
+use tracing::{debug, warn};
 
 pub use actor::Ended;
 
@@ -551,8 +551,17 @@ impl Guilds {
         tasks.shutdown().await;
     }
 
-    /// Every actor saves where it is and ends. Nothing is left and no player is deleted.
+    /// Where all of them play is saved, in one write, and what else changed by each actor; then they end. Nothing is left and
+    /// no player is deleted.
     pub async fn stop(&self) {
+        let batch = self.checkpoints().await;
+        let placing = async {
+            if !batch.is_empty()
+                && let Err(error) = self.around.store.checkpoint(&batch).await
+            {
+                debug!(%error, "where the music is at the end is not saved; what was saved last is");
+            }
+        };
         let mut tasks = {
             let mut actors = self.lock();
             actors.closed = true;
@@ -562,7 +571,7 @@ impl Guilds {
             actors.handles.clear();
             std::mem::take(&mut actors.tasks)
         };
-        while tasks.join_next().await.is_some() {}
+        tokio::join!(placing, async { while tasks.join_next().await.is_some() {} });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Actors> {

@@ -4,7 +4,6 @@ use tokio::sync::mpsc::error::TrySendError;
 use tracing::{info, warn};
 
 use super::actor::{Actor, Done};
-use super::metering;
 use super::{Recovery, Surroundings};
 use crate::gateway::{self, VoiceRequest};
 use crate::model::ids::{ChannelId, GuildId};
@@ -13,6 +12,9 @@ use crate::model::view::{FailReason, Notice};
 use crate::player::{Priority, Recovered, Trigger};
 use crate::telemetry::spans;
 use crate::ui;
+
+/// How often somebody who may not act looks whether it may again.
+const PERMIT_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// A finished permission check.
 pub(super) struct AccessDone {
@@ -43,7 +45,11 @@ pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<
 }
 
 /// May the bot see, join and speak there, and is there room? When Discord does not answer, the attempt itself decides.
+/// Asked only by who may act: who may not now waits until it may again, or is dead to the others and this is dropped.
 pub(super) async fn check_access(around: &Surroundings, guild: GuildId, channel: ChannelId) -> AccessDone {
+    while around.permit.check().is_err() {
+        tokio::time::sleep(PERMIT_AGAIN).await;
+    }
     let result = match around.discord.voice_permissions(guild, channel, around.bot).await {
         Ok(access) => access.verdict(present(around, guild, channel)),
         Err(error) if error.is_unknown() => Err(FailReason::ChannelGone),
@@ -83,7 +89,7 @@ pub(super) fn voices(around: &Surroundings, guild: GuildId) -> Option<Signal> {
 pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered) {
     let takeover = match recovered.trigger {
         Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => around.trace.as_deref(),
-        Trigger::NodeLost | Trigger::SessionLost => None,
+        Trigger::NodeLost | Trigger::NodeDrain | Trigger::SessionLost => None,
     };
     let ended_ms = crate::lifecycle::wall_ms();
     spans::within(takeover, || {
@@ -110,9 +116,6 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
 
 impl Actor {
     pub(super) fn notice(&mut self, notice: &Notice) {
-        if let Notice::TrackFailed { .. } = notice {
-            metering::track_failed(&self.around.metrics, self.player.node().map(ToString::to_string));
-        }
         let view = self.player.view(crate::lifecycle::wall_ms());
         let Some(channel) = view.text_channel else { return };
         let locale = super::locale_of(&view.settings);

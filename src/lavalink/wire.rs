@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::record::VoiceCredentials;
-use crate::model::signal::{NodeEvent, PlayerSeen};
+use crate::model::signal::{NodeEvent, PlayerSeen, Severity};
 use crate::model::track::{TITLE_LIMIT, Track};
 
 use super::clock::NodeClock;
@@ -89,6 +89,11 @@ fn event(message: &Value) -> Result<Frame, Odd> {
         "TrackExceptionEvent" => NodeEvent::Failed {
             identifier: identifier()?,
             message: message["exception"]["message"].as_str().map(client::cut),
+            severity: match message["exception"]["severity"].as_str() {
+                Some("common") => Severity::Common,
+                Some("suspicious") => Severity::Suspicious,
+                Some(_) | None => Severity::Fault,
+            },
         },
         "TrackStuckEvent" => NodeEvent::Stuck {
             identifier: identifier()?,

@@ -78,11 +78,12 @@ fn every_message_of_the_protocol_is_read() {
         (
             event(
                 "TrackExceptionEvent",
-                json!({ "track": track, "exception": { "message": null, "severity": "fault" } }),
+                json!({ "track": track, "exception": { "message": null, "severity": "suspicious" } }),
             ),
             about(NodeEvent::Failed {
                 identifier: identifier(),
                 message: None,
+                severity: Severity::Suspicious,
             }),
         ),
         (

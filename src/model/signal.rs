@@ -90,6 +90,28 @@ pub struct PlayerSeen {
     pub connected: bool,
 }
 
+/// Of an exception, by who is to mend it (<https://lavalink.dev/api/websocket>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The track itself: it is not to be had.
+    Common,
+    /// Perhaps the source.
+    Suspicious,
+    /// The node, or nobody knows.
+    Fault,
+}
+
+impl Severity {
+    /// As metrics name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Common => "common",
+            Self::Suspicious => "suspicious",
+            Self::Fault => "fault",
+        }
+    }
+}
+
 /// From a Lavalink session, about one guild. In the order the node sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeEvent {
@@ -137,6 +159,8 @@ pub enum NodeEvent {
         identifier: String,
         /// The node's words, for the log; `None` where it sent null.
         message: Option<String>,
+        /// How bad the node takes it for.
+        severity: Severity,
     },
     /// A track gives no frames.
     Stuck {

@@ -30,6 +30,7 @@ pub use state::{Deck, Policy, Voice};
 use crate::model::ids::{ChannelId, GuildId, InteractionId, ItemId, NodeName};
 use crate::model::order::{Done, Refusal};
 use crate::model::record::{APPLIED_LIMIT, GuildSettings, LoopMode, PanelRecord, PendingRecord};
+use crate::model::track::Track;
 use crate::model::view::{NowPlaying, PlayState, View};
 use recover::Recovery;
 use state::{Listeners, Seat};
@@ -114,11 +115,6 @@ impl Player {
         self.dirty.any()
     }
 
-    /// Has everything small saved again: the position as of now.
-    pub const fn touch(&mut self) {
-        self.dirty.head = true;
-    }
-
     /// Remembers that something is still to be saved (a write failed).
     pub fn mark_dirty(&mut self, dirty: Dirty) {
         self.dirty.head |= dirty.head;
@@ -150,6 +146,11 @@ impl Player {
         };
         let length = item.track.length_ms?;
         Some(now_ms + length.saturating_sub(anchor.at(now_ms, Some(length))).cast_signed())
+    }
+
+    /// The current track.
+    pub fn track(&self) -> Option<&Track> {
+        self.deck.item().map(|item| &item.track)
     }
 
     /// The node that holds (or is to hold) the player.

@@ -503,6 +503,7 @@ impl Player {
     }
 
     fn move_seat(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        self.recovery_moves(cx);
         let mut moving = Vec::new();
         self.drive(cx, &mut moving);
         let stop = |effect: &Effect| matches!(effect, Effect::Call(Call::Destroy { .. }));

@@ -41,6 +41,8 @@ pub enum Trigger {
     Start,
     /// The node's session was lost with its players.
     NodeLost,
+    /// The node is to be emptied.
+    NodeDrain,
     /// The gateway session was lost, and voice with it.
     SessionLost,
 }
@@ -54,6 +56,7 @@ impl Trigger {
             Self::Rebalance => "rebalance",
             Self::Start => "start",
             Self::NodeLost => "node_lost",
+            Self::NodeDrain => "node_drain",
             Self::SessionLost => "session_lost",
         }
     }
@@ -136,7 +139,7 @@ pub(super) struct Recovery {
     stage: Stage,
     /// Whether something was to be heard when it began.
     was_playing: bool,
-    /// What began it, if it was a node.
+    /// The node that was lost or left, if that began it.
     lost_node: Option<NodeName>,
     phases: Vec<(&'static str, i64)>,
 }
@@ -267,6 +270,22 @@ impl Player {
             recovery.stage = Stage::Judging;
             recovery.loaded.alive_until_ms = recovery.loaded.alive_until_ms.min(alive_until_ms);
         }
+    }
+
+    /// The player moves off a node that is emptied, until the other one plays.
+    pub(super) fn recovery_moves(&mut self, cx: &Context) {
+        let loaded = Loaded {
+            trigger: Trigger::NodeDrain,
+            alive_until_ms: cx.now_ms,
+            began_ms: cx.now_ms,
+            before: Before::default(),
+        };
+        let mut recovery = Recovery::new(loaded, true);
+        recovery.gateway = Some(true);
+        recovery.node = Some(NodeFate::Resumed { connected: true });
+        recovery.stage = Stage::Acting(Outcome::CarriedOn);
+        recovery.lost_node.clone_from(&self.seat.node);
+        self.recovery = Some(recovery);
     }
 
     /// What was taken for gone is there: everything is judged again.

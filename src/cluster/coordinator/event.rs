@@ -92,6 +92,8 @@ pub enum Event {
         member: MemberId,
         /// The trace that tells of the death, a W3C `traceparent`.
         trace: Option<String>,
+        /// This machine's wall clock when it was answered, milliseconds since 1970.
+        wall_ms: i64,
         /// Whether this call did it.
         answer: Result<bool, Failed>,
     },

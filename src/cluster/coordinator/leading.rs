@@ -48,9 +48,9 @@ impl Coordinator {
 
     /// A member that was alive when last seen is dead: its shards need not wait for the next look. What others wrote since
     /// then, the store's own comparisons guard.
-    fn bury(&mut self, member: &MemberId, trace: Option<String>, now: i64) -> Option<Effect> {
+    fn bury(&mut self, member: &MemberId, (trace, wall_ms): (Option<String>, i64), now: i64) -> Option<Effect> {
         let seen = self.seen.as_mut()?;
-        seen.bury(member, trace);
+        seen.bury(member, trace, wall_ms);
         let term = self.leadership.leads(now)?;
         self.allot.decide(term, self.start.shards, seen, &self.desk, now)
     }
@@ -93,7 +93,7 @@ impl Coordinator {
     pub(super) fn fenced(
         &mut self,
         member: &MemberId,
-        trace: Option<String>,
+        told: (Option<String>, i64),
         answer: Result<bool, Failed>,
         now: i64,
         effects: &mut Vec<Effect>,
@@ -101,7 +101,7 @@ impl Coordinator {
         self.store_said(answer.is_ok(), now);
         self.desk.fenced(member);
         self.deputised.retain(|id| id != member);
-        let buried = (answer == Ok(true)).then(|| self.bury(member, trace, now)).flatten();
+        let buried = (answer == Ok(true)).then(|| self.bury(member, told, now)).flatten();
         if buried.is_none() {
             self.look.want();
         }

@@ -66,12 +66,13 @@ impl Seen {
         row
     }
 
-    /// A member was declared dead just now, under this trace.
-    pub(super) fn bury(&mut self, id: &MemberId, trace: Option<String>) {
+    /// A member was declared dead under this trace, when this machine's wall clock showed `wall_ms`.
+    pub(super) fn bury(&mut self, id: &MemberId, trace: Option<String>, wall_ms: i64) {
         if let Ok(at) = self.scan.members.binary_search_by(|row| row.id.cmp(id)) {
             let row = &mut self.scan.members[at];
             row.state = MemberState::Fenced;
             row.trace = trace;
+            row.final_ms = Some(wall_ms - self.offset_ms);
         }
     }
 

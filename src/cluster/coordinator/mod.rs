@@ -187,7 +187,12 @@ impl Coordinator {
                     self.look.want();
                 }
             }
-            Event::Fenced { member, trace, answer } => self.fenced(&member, trace, answer, now, effects),
+            Event::Fenced {
+                member,
+                trace,
+                wall_ms,
+                answer,
+            } => self.fenced(&member, (trace, wall_ms), answer, now, effects),
             Event::Assigned { term, answer } => self.assigned(term, answer, now, effects),
             Event::Told { members, answer } => {
                 self.store_said(answer.is_ok(), now);

@@ -5,7 +5,7 @@ use crate::model::order::Order;
 use crate::model::record::{PauseReason, Snapshot};
 use crate::model::signal::{EndReason, NodeEvent, Signal};
 use crate::model::view::{Notice, PlayState};
-use crate::player::{Call, Effect, Failure, Input, Outcome, Player, Policy, Recovered};
+use crate::player::{Call, Effect, Failure, Input, Outcome, Player, Policy, Recovered, Trigger};
 
 fn ended(scene: &Scene) -> Option<&Recovered> {
     scene.effects.iter().find_map(|effect| {
@@ -414,8 +414,15 @@ fn a_node_that_is_emptied_stops_only_after_the_other_was_told_to_start() {
         [("b".to_owned(), Some(19_670)), ("a".to_owned(), None)],
         "heard, not counted by the node"
     );
+    scene.now += 30;
     scene.answered();
     assert_eq!(scene.player.node(), Some(&node("b")));
+    let told = ended(&scene).unwrap();
+    assert_eq!(
+        (told.trigger, told.outcome, &told.lost_node, told.gap_ms),
+        (Trigger::NodeDrain, Outcome::CarriedOn, &Some(node("a")), 0)
+    );
+    assert_eq!(told.phases, [("load", 0), ("reconcile", 30)]);
     scene.step(Input::LeaveNode);
     assert!(scene.patches().is_empty(), "it is there already");
 }

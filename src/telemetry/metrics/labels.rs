@@ -92,6 +92,8 @@ label_values! {
         Drain = "drain",
         /// A Lavalink node was lost.
         NodeLost = "node_lost",
+        /// A Lavalink node is to be emptied.
+        NodeDrain = "node_drain",
         /// The gateway session was lost, and voice with it.
         SessionLost = "session_lost",
         /// The leader moved a shard.
@@ -292,7 +294,7 @@ label_sets! {
         node: String,
         /// The audio source, such as `http`.
         source: String,
-        /// `common`, `suspicious`, `fault`, or `stuck`.
+        /// `common`, `suspicious`, `fault`, `stuck`, or `refused`.
         severity: String,
     }
     /// How something ended.

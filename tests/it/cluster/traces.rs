@@ -1,7 +1,7 @@
 //! C50: what a collector gets of a crash, a handover and the loss of a node: one trace each, of all pods.
 
 use segue::sim;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::team::Team;
 use super::tree::Tree;
@@ -150,21 +150,41 @@ async fn handover(otlp: Otlp) -> String {
     text
 }
 
-async fn node_loss(otlp: Otlp) -> String {
-    let (team, collector) = playing(otlp).await;
-    team.world.fault(json!({ "kind": "kill_node", "node": "a" })).await;
-    let (first, other) = within(WHOLE, "a node.lost", || async {
+/// The pod that told of it first, and the other one.
+async fn first_to_tell(collector: &Collector, root: &str) -> (String, &'static str) {
+    within(WHOLE, root, || async {
         let spans = collector.spans();
-        let root = spans.iter().find(|span| span.name == "node.lost");
-        let first = root.map(|root| root.resource["k8s.pod.name"].clone()).ok_or(spans)?;
+        let told = spans.iter().find(|span| span.name == root);
+        let first = told.map(|told| told.resource["k8s.pod.name"].clone()).ok_or(spans)?;
         let other = if first == "a" { "b" } else { "a" };
         Ok::<_, Vec<Span>>((first, other))
     })
-    .await;
+    .await
+}
+
+async fn node_loss(otlp: Otlp) -> String {
+    let (team, collector) = playing(otlp).await;
+    team.world.fault(json!({ "kind": "kill_node", "node": "a" })).await;
+    let (first, other) = first_to_tell(&collector, "node.lost").await;
     let roles = [(first.as_str(), "the first"), (other, "the other")];
     let text = whole(&collector, "node.lost", 4, &roles).await;
     assert_only_recoveries(&collector);
     text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c50_a_node_that_is_emptied_is_one_trace_of_all_pods_that_had_players_there() {
+    let (team, collector) = playing(Otlp::Http).await;
+    let (code, said) = team.setup.run_with(&["drain", "a"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (first, other) = first_to_tell(&collector, "node.leaving").await;
+    let roles = [(first.as_str(), "the first"), (other, "the other")];
+    let text = whole(&collector, "node.leaving", 3, &roles).await;
+    insta::assert_snapshot!("node_leaving", text);
+    for guild in &team.guilds {
+        assert_eq!(team.world.gaps(guild).await, Vec::<Value>::new(), "gaps in {guild}");
+    }
+    team.world.assert_no_violations().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,6 +123,21 @@ fn a_killed_replicas_shards_are_driven_elsewhere_in_a_quarter_of_a_second() {
 }
 
 #[test]
+fn a_member_that_no_poke_reaches_hears_of_its_shards_with_its_next_renewal() {
+    for lease in BOTH {
+        let deaf = Shape {
+            deaf: 100,
+            ..Shape::calm(3, 6, lease)
+        };
+        scene(deaf, async |cluster| {
+            cluster.kill(cluster.another());
+            let took = cluster.served(5_000).await;
+            assert!(took <= 2_600, "{took} ms (Lease: {lease})");
+        });
+    }
+}
+
+#[test]
 fn a_frozen_replica_is_taken_over_in_time_and_changes_nothing_when_it_thaws() {
     for lease in BOTH {
         for leads in BOTH {
