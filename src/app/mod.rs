@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +105,13 @@ pub(crate) struct Process {
     sessions: metering::Sessions,
     /// What is known of the nodes, whatever the shard.
     pub(crate) nodes: Arc<[NodeConfig]>,
+    /// Turns of shards that are being taken.
+    taking: Semaphore,
 }
+
+/// Shards that are taken at the same time; the others come after them. Where a death leaves many at once, all of them together
+/// would all be late.
+const TAKING: usize = 3;
 
 /// Runs a replica until `stop`, or until something fails for good.
 pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Result<(), RunError> {
@@ -285,6 +292,7 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
         heartbeats,
         driven: Driven::default(),
         sessions: metering::Sessions::default(),
+        taking: Semaphore::new(TAKING),
         nodes,
     })
 }

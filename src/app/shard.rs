@@ -66,6 +66,10 @@ pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, 
     let began_ms = wall_ms();
     // Connecting and taking the guilds wait for others: both at once.
     let gateway = build::gateway(&shard);
+    let process = Arc::clone(&shard.process);
+    let Some(turn) = stop.run_until_cancelled(process.taking.acquire()).await else {
+        return Ok(None);
+    };
     let marking = || Loading::begin(store, &shard.member.id, claimed);
     let sealing = || store.seal(shard.number, claimed.previous.as_ref(), &shard.member.id);
     // Taking harms nobody; nothing is looked into before the mark stands.
@@ -99,7 +103,9 @@ pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, 
         warn!(%guild, why, "a guild is in quarantine and is not driven; `segue release {guild}` lets it go");
     }
     part(&taking, "seal", began_ms).end(wall_ms());
-    Box::pin(Driving::begin(shard, gateway, sealed, load, taking).drive(ending)).await
+    let driving = Driving::begin(shard, gateway, sealed, load, taking);
+    drop(turn);
+    Box::pin(driving.drive(ending)).await
 }
 
 /// How the guilds of a shard are loaded.

@@ -43,7 +43,13 @@ pub(super) fn node_said(metrics: &Metrics, from: &FromNode, current: Option<&Tra
             identifier, severity, ..
         } => (identifier, severity.name()),
         NodeEvent::Stuck { identifier } => (identifier, "stuck"),
-        _ => return,
+        NodeEvent::Ready { .. }
+        | NodeEvent::Lost { .. }
+        | NodeEvent::Gone { .. }
+        | NodeEvent::Update { .. }
+        | NodeEvent::Started { .. }
+        | NodeEvent::Ended { .. }
+        | NodeEvent::VoiceClosed { .. } => return,
     };
     if let Some(track) = current.filter(|track| track.identifier == *identifier) {
         track_failed(metrics, &from.node, track, severity);
@@ -160,7 +166,10 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         for severity in ["suspicious", "stuck"] {
             let labels = format!("{{node=\"a\",source=\"http\",severity=\"{severity}\"}} 1");
-            assert!(lines.iter().any(|line| line.ends_with(&labels)), "{severity}: {lines:?}");
+            assert!(
+                lines.iter().any(|line| line.ends_with(&labels)),
+                "{severity}: {lines:?}"
+            );
         }
     }
 }

@@ -46,7 +46,7 @@ use super::permit::Standing;
 use super::timing;
 use super::witness::{self, Witness};
 use crate::model::ids::MemberId;
-use crate::store::{MemberState, Origin, Scan};
+use crate::store::{MemberState, Origin, Scan, ShardRow};
 
 /// While shards wait to become free, or this member waits to be rid of its own, it looks this often.
 const WAITING: i64 = 500;
@@ -166,27 +166,8 @@ impl Coordinator {
                 wall_ms,
                 answer,
             } => self.looked(sent_ms, wall_ms, answer, now, effects),
-            Event::Claimed { shard, wall_ms, answer } => {
-                self.store_said(answer.is_ok(), now);
-                if let (Ok(Some(row)), Some(seen)) = (&answer, &mut self.seen) {
-                    seen.put_shard((**row).clone());
-                    self.changes += 1;
-                }
-                if self.holdings.claimed(shard, wall_ms, answer, effects) {
-                    self.look.want();
-                }
-                self.reconcile(now, effects);
-            }
-            Event::Released { shard, answer } => {
-                self.store_said(answer.is_ok(), now);
-                if self.holdings.released(shard, answer, now) {
-                    if let Some(seen) = &mut self.seen {
-                        seen.released(shard, &self.start.me);
-                    }
-                    self.poke_successor(shard, effects);
-                    self.look.want();
-                }
-            }
+            Event::Claimed { shard, wall_ms, answer } => self.claimed(shard, wall_ms, answer, now, effects),
+            Event::Released { shard, answer } => self.released(shard, answer, now, effects),
             Event::Fenced {
                 member,
                 trace,
@@ -343,6 +324,36 @@ impl Coordinator {
         self.waiting = self
             .holdings
             .reconcile(&self.start.me, seen, &self.evidence, may_claim, effects);
+    }
+
+    fn claimed(
+        &mut self,
+        shard: u32,
+        wall_ms: i64,
+        answer: Result<Option<Box<ShardRow>>, Failed>,
+        now: i64,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.store_said(answer.is_ok(), now);
+        if let (Ok(Some(row)), Some(seen)) = (&answer, &mut self.seen) {
+            seen.put_shard((**row).clone());
+            self.changes += 1;
+        }
+        if self.holdings.claimed(shard, wall_ms, answer, effects) {
+            self.look.want();
+        }
+        self.reconcile(now, effects);
+    }
+
+    fn released(&mut self, shard: u32, answer: Result<bool, Failed>, now: i64, effects: &mut Vec<Effect>) {
+        self.store_said(answer.is_ok(), now);
+        if self.holdings.released(shard, answer, now) {
+            if let Some(seen) = &mut self.seen {
+                seen.released(shard, &self.start.me);
+            }
+            self.poke_successor(shard, effects);
+            self.look.want();
+        }
     }
 
     fn poke_successor(&self, shard: u32, effects: &mut Vec<Effect>) {

@@ -6,9 +6,9 @@ use mongodb::options::ReturnDocument;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::guilds;
 use super::link::{DUPLICATE, Kind, Link, Outcome, durable};
 use super::value::{escaped, from_document, to_bson};
-use super::guilds;
 use crate::model::ids::{Epoch, MemberId, NodeName};
 use crate::store::{Assignment, GatewaySession, OPERATION_DEADLINE, ShardRow, StoreError};
 

@@ -89,12 +89,7 @@ pub(super) fn one(db: &Connection, id: GuildId) -> Result<Option<GuildRow>, Stor
 }
 
 /// Every guild of the shard that may be taken is ours.
-pub(super) fn seal(
-    db: &Connection,
-    shard: u32,
-    previous: Option<&MemberId>,
-    me: &MemberId,
-) -> Result<(), StoreError> {
+pub(super) fn seal(db: &Connection, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
     db.execute(
         &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1 WHERE shard = ?1 AND {TAKEABLE} AND owner IS NOT ?3"),
         params![shard, previous.map(|member| &member.0), me.0],

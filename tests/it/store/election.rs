@@ -197,7 +197,11 @@ pub(crate) async fn members_that_are_told_of_their_shards_hear_it_with_the_next_
         row.expect("lives").assign_gen
     };
     take(store, 0, None, "a").await;
-    assert_eq!((generation("a").await, generation("b").await), (0, 0), "writing tells nobody");
+    assert_eq!(
+        (generation("a").await, generation("b").await),
+        (0, 0),
+        "writing tells nobody"
+    );
     store.tell(&[me("a"), me("b"), me("nobody")]).await.expect("tells");
     assert_eq!(
         (generation("a").await, generation("b").await, generation("c").await),

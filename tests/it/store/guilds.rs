@@ -149,8 +149,7 @@ pub(crate) async fn members_that_race_leave_exactly_one_owner(bed: &Bed) {
     });
     let late: Vec<_> = (1..=20).map(|id| write(guild(id), "a", 1, 2)).collect();
     let writes = late.iter().map(|write| stores[0].write_guild(write));
-    let (sealed, claimed, written) =
-        tokio::join!(seal(stores[0], 0, Some(&a), &b), join_all(claims), join_all(writes));
+    let (sealed, claimed, written) = tokio::join!(seal(stores[0], 0, Some(&a), &b), join_all(claims), join_all(writes));
     for (id, (claimed, written)) in (1..=20).zip(claimed.into_iter().zip(written)) {
         let row = bed.store.guild(guild(id)).await.expect("reads").expect("there");
         let claimed = claimed.expect("answers").ours();

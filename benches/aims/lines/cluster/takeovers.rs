@@ -65,7 +65,9 @@ impl Takeovers {
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
                 let beyond_ms = (length_ms - (one.until_ms - one.from_ms)).max(0) as f64;
                 if beyond_ms > BEYOND_MS {
-                    crate::report::say(&format!("{guild} was silent for {length_ms} ms from {from_ms} ms, in {one:?}"));
+                    crate::report::say(&format!(
+                        "{guild} was silent for {length_ms} ms from {from_ms} ms, in {one:?}"
+                    ));
                 }
                 within.push(beyond_ms);
             } else {
