@@ -5,7 +5,7 @@ use crate::model::record::{LoopMode, PauseReason};
 use crate::model::signal::{EndReason, FromNode, NodeEvent, PlayerSeen};
 use crate::model::view::Notice;
 
-use super::recover::Recovery;
+use super::recover::{Recovery, played_on};
 use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
 
 /// After this many failed tracks in a row the player stops instead of running through the queue.
@@ -13,8 +13,6 @@ const FAILURES_MAX: u32 = 5;
 /// A resumed node that holds no track replays the end at once, if it still knows it; then the queue goes on anyway, and an
 /// end that is told later is that of a track which is not on the deck any more.
 const ASSUME_END_MS: i64 = 100;
-/// A node that played on while it was silent is at most this far from where it would be, milliseconds.
-const PLAYED_ON_MS: u64 = 2_000;
 /// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
 const RETRY_MS: i64 = 500;
 /// Some formats refuse to start in the middle; they are started and moved after this, milliseconds.
@@ -355,34 +353,6 @@ impl Player {
         self.drive(cx, effects);
     }
 
-    /// Where in the queue the track is that the node plays, if the owner before went on to it when the tracks before had ended,
-    /// and died before that was stored. A track that begins at another time comes of a command that nobody confirmed: Discord
-    /// sends it again.
-    fn went_on_to(&self, seen: &PlayerSeen) -> Option<usize> {
-        let (Deck::Playing { anchor, .. }, Some(track)) = (&self.deck, &seen.track) else {
-            return None;
-        };
-        let ends_at = self.ends_at(anchor.at_ms)?;
-        let place = self.queue.upcoming().position(|item| item.track.same_as(track))?;
-        let between = self.queue.upcoming().take(place).map(|item| item.track.length_ms);
-        let begins_at = ends_at.saturating_add_unsigned(between.sum::<Option<u64>>()?);
-        let began_at = seen.at_ms.saturating_sub_unsigned(seen.position_ms);
-        (begins_at.abs_diff(began_at) <= PLAYED_ON_MS).then_some(place)
-    }
-
-    /// Goes on in the queue as far as the node did.
-    fn catch_up(&mut self, place: usize, seen: &PlayerSeen, cx: &Context, effects: &mut Vec<Effect>) {
-        for _ in 0..=place {
-            self.retire(EndReason::Finished, cx);
-            self.cue_next();
-        }
-        if let Deck::Waiting { item, .. } = self.deck.clone() {
-            let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
-            self.deck = Deck::Playing { item, anchor };
-        }
-        effects.push(Effect::Show);
-    }
-
     /// Makes what is wanted of what the node holds, or has it do what is wanted. `given_up`: it was silent for too long.
     fn compare(&mut self, given_up: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
         let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
@@ -589,15 +559,4 @@ impl Player {
             self.drive(cx, effects);
         }
     }
-}
-
-/// Whether a node that was silent and given up, with `from_ms` to start at, played on all the while.
-fn played_on(recovery: Option<&Recovery>, from_ms: u64, seen: &PlayerSeen) -> bool {
-    let Some(recovery) = recovery else { return false };
-    let passed = seen
-        .at_ms
-        .saturating_sub(recovery.alive_until_ms())
-        .max(0)
-        .cast_unsigned();
-    seen.connected && !seen.paused && seen.position_ms.abs_diff(from_ms.saturating_add(passed)) <= PLAYED_ON_MS
 }

@@ -19,12 +19,15 @@
 //! | `reconcile` | the node confirms it, or everything is as it should be |
 
 use crate::model::ids::NodeName;
+use crate::model::position::Anchor;
 use crate::model::record::PauseReason;
-use crate::model::signal::PlayerSeen;
+use crate::model::signal::{EndReason, PlayerSeen};
 use crate::model::view::Notice;
 
 use super::{Context, Deck, Effect, Player, Priority, Recovered, Voice};
 
+/// A node that played on while it was silent is at most this far from where it would be, milliseconds.
+const PLAYED_ON_MS: u64 = 2_000;
 /// After an IDENTIFY the guild's `GUILD_CREATE` is waited for this long, milliseconds.
 const GUILD_WAIT_MS: i64 = 10_000;
 
@@ -469,4 +472,43 @@ impl Player {
             phases: recovery.durations(),
         }));
     }
+
+    /// Where in the queue the track is that the node plays, if the owner before went on to it when the tracks before had ended,
+    /// and died before that was stored. A track that begins at another time comes of a command that nobody confirmed: Discord
+    /// sends it again.
+    pub(super) fn went_on_to(&self, seen: &PlayerSeen) -> Option<usize> {
+        let (Deck::Playing { anchor, .. }, Some(track)) = (&self.deck, &seen.track) else {
+            return None;
+        };
+        let ends_at = self.ends_at(anchor.at_ms)?;
+        let place = self.queue.upcoming().position(|item| item.track.same_as(track))?;
+        let between = self.queue.upcoming().take(place).map(|item| item.track.length_ms);
+        let begins_at = ends_at.saturating_add_unsigned(between.sum::<Option<u64>>()?);
+        let began_at = seen.at_ms.saturating_sub_unsigned(seen.position_ms);
+        (begins_at.abs_diff(began_at) <= PLAYED_ON_MS).then_some(place)
+    }
+
+    /// Goes on in the queue as far as the node did.
+    pub(super) fn catch_up(&mut self, place: usize, seen: &PlayerSeen, cx: &Context, effects: &mut Vec<Effect>) {
+        for _ in 0..=place {
+            self.retire(EndReason::Finished, cx);
+            self.cue_next();
+        }
+        if let Deck::Waiting { item, .. } = self.deck.clone() {
+            let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+            self.deck = Deck::Playing { item, anchor };
+        }
+        effects.push(Effect::Show);
+    }
+}
+
+/// Whether a node that was silent and given up, with `from_ms` to start at, played on all the while.
+pub(super) fn played_on(recovery: Option<&Recovery>, from_ms: u64, seen: &PlayerSeen) -> bool {
+    let Some(recovery) = recovery else { return false };
+    let passed = seen
+        .at_ms
+        .saturating_sub(recovery.alive_until_ms())
+        .max(0)
+        .cast_unsigned();
+    seen.connected && !seen.paused && seen.position_ms.abs_diff(from_ms.saturating_add(passed)) <= PLAYED_ON_MS
 }

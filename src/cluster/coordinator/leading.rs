@@ -48,9 +48,9 @@ impl Coordinator {
 
     /// A member that was alive when last seen is dead: its shards need not wait for the next look. What others wrote since
     /// then, the store's own comparisons guard.
-    fn bury(&mut self, member: &MemberId, (trace, wall_ms): (Option<String>, i64), now: i64) -> Option<Effect> {
+    fn bury(&mut self, member: &MemberId, (trace, said_ms): (Option<String>, i64), now: i64) -> Option<Effect> {
         let seen = self.seen.as_mut()?;
-        seen.bury(member, trace, wall_ms);
+        seen.bury(member, trace, said_ms);
         let term = self.leadership.leads(now)?;
         self.allot.decide(term, self.start.shards, seen, &self.desk, now)
     }
