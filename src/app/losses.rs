@@ -87,7 +87,7 @@ impl Losses {
         let loss = match self.agree(&left.key(node), mine.clone()).await {
             Ok(loss) => loss,
             Err(error) => {
-                debug!(%node, %error, "other replicas are not told of the trace of a lost node");
+                debug!(%node, %error, "other replicas are not told of the trace of a node that is left");
                 mine.clone()
             }
         };

@@ -53,6 +53,9 @@ use trail::Recoveries;
 
 /// A task that was silent for this long makes `/livez` fail.
 const STUCK: Duration = Duration::from_secs(30);
+/// Shards that are taken at the same time; the others come after them. Where a death leaves many at once, all of them together
+/// would all be late.
+const TAKING: usize = 3;
 
 /// How a replica is told to leave.
 #[derive(Clone, Debug, Default)]
@@ -108,10 +111,6 @@ pub(crate) struct Process {
     /// Turns of shards that are being taken.
     taking: Semaphore,
 }
-
-/// Shards that are taken at the same time; the others come after them. Where a death leaves many at once, all of them together
-/// would all be late.
-const TAKING: usize = 3;
 
 /// Runs a replica until `stop`, or until something fails for good.
 pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Result<(), RunError> {

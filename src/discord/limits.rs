@@ -102,9 +102,10 @@ impl Limits {
         may
     }
 
-    /// A quarter of a second's worth, at least one.
+    /// An eighth of a second's worth, at least one: with a full second after it that leaves a tenth of Discord's limit for calls
+    /// that were on their way for longer than those behind them.
     fn burst(&self) -> f64 {
-        (self.rate / 4.0).max(1.0)
+        (self.rate / 8.0).max(1.0)
     }
 
     /// `Ok` when the call may go now (and is counted); otherwise why not, and when to ask again.
@@ -195,7 +196,8 @@ mod tests {
             let calls = calls_in(&mut limits, now, Duration::from_secs(10)) * members as usize;
             assert!((380..=500).contains(&calls), "{members}: {calls}");
             let second = calls_in(&mut limits, now + Duration::from_mins(1), Duration::from_secs(1));
-            assert!(members > 10 || second * members as usize <= 50, "{members}: {second}");
+            let most = if members > 3 { 50 } else { 45 };
+            assert!(members > 10 || second * members as usize <= most, "{members}: {second}");
         }
     }
 

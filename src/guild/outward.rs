@@ -13,9 +13,6 @@ use crate::player::{Priority, Recovered, Trigger};
 use crate::telemetry::spans;
 use crate::ui;
 
-/// How often somebody who may not act looks whether it may again.
-const PERMIT_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
-
 /// A finished permission check.
 pub(super) struct AccessDone {
     pub(super) channel: ChannelId,
@@ -45,11 +42,7 @@ pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<
 }
 
 /// May the bot see, join and speak there, and is there room? When Discord does not answer, the attempt itself decides.
-/// Asked only by who may act: who may not now waits until it may again, or is dead to the others and this is dropped.
 pub(super) async fn check_access(around: &Surroundings, guild: GuildId, channel: ChannelId) -> AccessDone {
-    while around.permit.check().is_err() {
-        tokio::time::sleep(PERMIT_AGAIN).await;
-    }
     let result = match around.discord.voice_permissions(guild, channel, around.bot).await {
         Ok(access) => access.verdict(present(around, guild, channel)),
         Err(error) if error.is_unknown() => Err(FailReason::ChannelGone),

@@ -317,3 +317,38 @@ impl Actor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_waits_for_a_recovery_only_for_a_moment_and_only_if_nobody_waits_for_it() {
+        let mut saving = Saving::new((Epoch(1), Rev(1)));
+        let began = Instant::now();
+        assert!(saving.waits_for_recovery(true, began));
+        assert_eq!(
+            saving.deadline(),
+            Some(began + RECOVERING),
+            "it is looked at again then"
+        );
+        let (stored, _stored) = oneshot::channel();
+        saving.tell(stored);
+        assert!(!saving.waits_for_recovery(true, began), "somebody waits");
+        saving.waiting.clear();
+        assert!(saving.waits_for_recovery(true, began));
+        tokio::time::advance(RECOVERING).await;
+        assert!(!saving.waits_for_recovery(true, Instant::now()), "its time is up");
+        assert_eq!(saving.deadline(), None, "and it does not look without a pause");
+        assert!(!saving.waits_for_recovery(false, Instant::now()));
+        assert!(
+            saving.waits_for_recovery(true, Instant::now()),
+            "the next recovery is another one"
+        );
+        saving.hurry();
+        assert!(
+            !saving.waits_for_recovery(true, Instant::now()),
+            "the last save waits for nothing"
+        );
+    }
+}

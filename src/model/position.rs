@@ -36,7 +36,7 @@ impl Anchor {
     }
 
     /// The position at `now_ms`, never past `length_ms` and never before the anchor.
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,

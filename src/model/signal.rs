@@ -38,7 +38,7 @@ pub enum Signal {
         /// Where the bot itself is, as a ghost of an earlier session or really.
         bot: Option<ChannelId>,
     },
-    /// The guild is not reachable for now; nothing is to be left or deleted.
+    /// Discord cannot reach the guild until it is seen again; nothing is to be left or deleted.
     GuildUnavailable,
     /// The bot was removed: what is stored of the guild is to be deleted.
     GuildRemoved,

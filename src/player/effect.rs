@@ -154,7 +154,7 @@ pub struct Recovered {
     pub trigger: Trigger,
     /// How it ended.
     pub outcome: Outcome,
-    /// The node that was lost, if that began it.
+    /// The node that was lost or left, if that began it.
     pub lost_node: Option<NodeName>,
     /// When it began, milliseconds since 1970.
     pub began_ms: i64,

@@ -280,7 +280,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Says who is to own shards, shard by shard where no higher term said so before; a shard that is not stored is created.
     /// Returns the shards that are now as asked. Idempotent.
     async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError>;
-    /// Lets members know, with their next renewal, that something about their shards changed ([`MemberRow::assign_gen`]).
+    /// Lets members know, with their next renewal, that something about their shards changed ([`MemberRow::assign_gen`]). Who is
+    /// not stored is passed over. After an error some, all or none may know; telling them twice does no harm.
     async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError>;
 
     /// All shards that were ever assigned.

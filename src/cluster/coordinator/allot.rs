@@ -204,3 +204,22 @@ fn begins(begin: &mut Vec<Beginning>, from: &MemberRow, shard: u32, voluntary: O
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_could_not_be_told_is_told_again_once() {
+        let mut allot = Allot::new(0);
+        assert!(allot.tell_again().is_none());
+        let member = |name: &str| MemberId(name.to_owned());
+        allot.not_told(vec![member("b"), member("a")]);
+        allot.not_told(vec![member("b")]);
+        let Some(Effect::Tell(told)) = allot.tell_again() else {
+            panic!("nobody is told");
+        };
+        assert_eq!(told, [member("a"), member("b")]);
+        assert!(allot.tell_again().is_none(), "until that fails as well");
+    }
+}
