@@ -16,7 +16,7 @@ use super::saving::{SaveDone, Saving};
 use super::{Confirmed, Mail, Surroundings};
 use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
-use crate::model::ids::{ChannelId, Epoch, GuildId, MemberId, Rev};
+use crate::model::ids::{ChannelId, GuildId, MemberId, Rev};
 use crate::model::order::{Asked, Order};
 use crate::player::{Call, Context, Effect, Failure, Input, Outcomes, Player};
 use crate::store::Checkpoint;
@@ -76,11 +76,11 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(around: Surroundings, guild: GuildId, at: (Epoch, Rev), player: Player) -> Self {
+    pub(super) fn new(around: Surroundings, guild: GuildId, saving: Saving, player: Player) -> Self {
         Self {
             guild,
             player,
-            saving: Saving::new(at),
+            saving,
             panel: Panel::taken_over(guild),
             jobs: JoinSet::new(),
             calls: VecDeque::new(),

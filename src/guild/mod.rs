@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 pub use actor::Ended;
 
+use self::saving::Saving;
 use crate::discord::Discord;
 use crate::gateway::{Seen, ShardHandle};
 use crate::lavalink::{Node, NodeState};
@@ -311,12 +312,12 @@ impl Guilds {
             return handle;
         }
         let guild = row.id;
-        let (epoch, rev) = (row.epoch, row.rev);
+        let (epoch, saving) = (row.epoch, Saving::of(&row));
         let player = Player::restore(guild, self.around.policy, row.snapshot, loaded);
         for node in self.around.nodes.iter() {
             node.register(guild);
         }
-        let actor = Box::new(actor::Actor::new(self.around.clone(), guild, (epoch, rev), player));
+        let actor = Box::new(actor::Actor::new(self.around.clone(), guild, saving, player));
         actors.handles.insert(guild, handle.clone());
         let task = actors.tasks.spawn(actor.run(mail));
         actors.running.insert(task.id(), (guild, epoch));

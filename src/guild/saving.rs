@@ -13,7 +13,8 @@ use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::position::Anchor;
 use crate::model::view::View;
 use crate::player::{Dirty, Outcomes};
-use crate::store::{Checkpoint, GuildWrite, StoreError, Written};
+use crate::store::schema::anchor_of;
+use crate::store::{Checkpoint, GuildRow, GuildWrite, StoreError, Written};
 use crate::telemetry::metrics::labels::Outcome;
 
 /// A person waits this long for the store before hearing "not saved yet".
@@ -71,14 +72,16 @@ pub(super) struct Saving {
 }
 
 impl Saving {
-    pub(super) fn new((epoch, rev): (Epoch, Rev)) -> Self {
+    /// Of what is stored. Where it says that the music is, it need not be saved again: else the first round after a takeover
+    /// would write every guild.
+    pub(super) fn of(row: &GuildRow) -> Self {
         Self {
-            epoch,
-            rev,
+            epoch: row.epoch,
+            rev: row.rev,
             under_way: None,
             not_before: None,
             recovering_until: None,
-            stored_anchor: None,
+            stored_anchor: anchor_of(&row.snapshot.head),
             waiting: Vec::new(),
             failing: false,
             learn_voices: false,
@@ -320,11 +323,59 @@ impl Actor {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::model::record::Snapshot;
+
+    fn taken(deck: serde_json::Value) -> Saving {
+        let mut snapshot = Snapshot::default();
+        snapshot.head.deck = serde_json::from_value(deck).expect("a deck");
+        Saving::of(&GuildRow {
+            id: GuildId::new(7),
+            shard: 0,
+            owner: None,
+            epoch: Epoch(1),
+            rev: Rev(1),
+            active: true,
+            ends_at_ms: None,
+            snapshot,
+        })
+    }
+
+    #[test]
+    fn where_a_guild_was_taken_over_needs_no_saving_unless_it_is_elsewhere() {
+        let track = json!({
+            "encoded": "", "identifier": "i", "source": "sim", "title": "t", "author": "a", "length_ms": 100_000, "seekable": true,
+        });
+        let item = json!({ "id": 1, "track": track, "requester": "200" });
+        let anchor = Anchor {
+            position_ms: 5_000,
+            at_ms: 10_000,
+            speed: 1.0,
+        };
+        let playing = json!({ "is": "playing", "item": item, "anchor": anchor });
+        let paused = json!({ "is": "paused", "item": item, "position_ms": 5_000, "reason": "person" });
+        for (deck, position_ms, saved) in [
+            (&playing, 7_000, false),
+            (&playing, 7_300, true),
+            (&paused, 7_000, true),
+        ] {
+            let now = Anchor {
+                position_ms,
+                at_ms: 12_000,
+                speed: 1.0,
+            };
+            let me = MemberId("b".to_owned());
+            let saving = &mut taken(deck.clone());
+            let checkpoint = saving.checkpoint(GuildId::new(7), &me, now, None, 12_000, 250);
+            assert_eq!(checkpoint.is_some(), saved, "{deck} {position_ms}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_waits_for_a_recovery_only_for_a_moment_and_only_if_nobody_waits_for_it() {
-        let mut saving = Saving::new((Epoch(1), Rev(1)));
+        let mut saving = taken(json!({ "is": "empty" }));
         let began = Instant::now();
         assert!(saving.waits_for_recovery(true, began));
         assert_eq!(

@@ -227,9 +227,9 @@ async fn take(
         "rev": or("$rev", 0_i64.into()),
         "active": or("$active", false.into()),
         "schema": or("$schema", i64::from(empty.schema).into()),
-        "head": { "$cond": [{ "$eq": [{ "$type": "$head" }, "missing"] }, { "$literal": to_bson(&empty.head) }, "$head"] },
+        "head": { "$cond": [{ "$eq": [{ "$type": "$head" }, "missing"] }, { "$literal": to_bson(empty.head) }, "$head"] },
     };
-    if let Some(lists) = &empty.lists {
+    if let Some(lists) = empty.lists {
         let fresh = doc! { "$eq": [{ "$type": "$head" }, "missing"] };
         set.insert(
             "lists",
@@ -292,9 +292,9 @@ async fn lower_one(link: &Link, what: &'static str, document: Document, schema: 
         "_id": key(row.id), "owner": row.owner.map(|owner| owner.0), "epoch": row.epoch.0.cast_signed(),
         "rev": row.rev.0.cast_signed(),
     };
-    let mut set = doc! { "schema": i64::from(record.schema), "head": to_bson(&record.head) };
+    let mut set = doc! { "schema": i64::from(record.schema), "head": to_bson(record.head) };
     let mut update = Document::new();
-    match &record.lists {
+    match record.lists {
         Some(lists) => drop(set.insert("lists", to_bson(lists))),
         None => drop(update.insert("$unset", doc! { "lists": "" })),
     }

@@ -46,7 +46,7 @@ pub(super) async fn join(link: &Link, row: &MemberRow) -> Result<(), StoreError>
         map.insert("state".to_owned(), json!("live"));
         map.insert("why".to_owned(), Value::Null);
     }
-    let fresh = doc! { "$mergeObjects": ["$$ROOT", { "$literal": to_bson(&value) }, { "renewed_at": "$$NOW" }] };
+    let fresh = doc! { "$mergeObjects": ["$$ROOT", { "$literal": to_bson(value) }, { "renewed_at": "$$NOW" }] };
     let keep = doc! { "$cond": [{ "$eq": [{ "$type": "$state" }, "missing"] }, fresh, "$$ROOT"] };
     let filter = doc! { "_id": &row.id.0 };
     let members = link.collection(MEMBERS);
@@ -67,7 +67,7 @@ pub(super) async fn renew(link: &Link, id: &MemberId, beat: &Beat) -> Result<Opt
     let what = "renewing";
     let value = |map: Result<Value, serde_json::Error>| {
         let map = map.map_err(|error| refused(what, error))?;
-        Ok::<_, StoreError>(doc! { "$literal": to_bson(&map) })
+        Ok::<_, StoreError>(doc! { "$literal": to_bson(map) })
     };
     let mut set = doc! {
         "seq": { "$add": ["$seq", 1_i64] }, "renewed_at": "$$NOW",
@@ -203,7 +203,7 @@ pub(super) async fn put_meta(
     let what = "writing a fact";
     let meta = link.collection(META);
     let Some(expected) = expected else {
-        let row = doc! { "_id": key, "value": to_bson(value) };
+        let row = doc! { "_id": key, "value": to_bson(value.clone()) };
         let insert = async move { meta.insert_one(row).await };
         let deadline = Instant::now() + OPERATION_DEADLINE;
         return match link.run_until(deadline, what, Kind::Write, insert).await {
@@ -212,8 +212,8 @@ pub(super) async fn put_meta(
             Err(failure) => Err(meaning(what, Kind::Write, failure)),
         };
     };
-    let filter = doc! { "_id": key, "value": { "$eq": to_bson(expected) } };
-    let update = doc! { "$set": { "value": to_bson(value) } };
+    let filter = doc! { "_id": key, "value": { "$eq": to_bson(expected.clone()) } };
+    let update = doc! { "$set": { "value": to_bson(value.clone()) } };
     let write = async move { meta.update_one(filter, update).await };
     Ok(link.run(what, Kind::Write, write).await?.matched_count == 1)
 }

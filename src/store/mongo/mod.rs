@@ -78,7 +78,8 @@ impl MongoStore {
             .options(IndexOptions::builder().expire_after(kept).build())
             .build();
         let of_guilds = [
-            IndexModel::builder().keys(doc! { "shard": 1, "owner": 1 }).build(),
+            // Without the owner: taking a shard changes it in every guild, and would change the index as often.
+            IndexModel::builder().keys(doc! { "shard": 1 }).build(),
             only(doc! { "active": 1 }, doc! { "active": true }),
             only(doc! { "quarantined": 1 }, doc! { "quarantined": { "$exists": true } }),
         ];

@@ -108,7 +108,7 @@ pub(super) async fn record(link: &Link, recoveries: &[RecoveryRow]) -> Result<()
             what,
             source: Box::new(error),
         })?;
-        rows.push(doc! { "_id": recovery.key(), "row": to_bson(&value) });
+        rows.push(doc! { "_id": recovery.key(), "row": to_bson(value) });
     }
     if rows.is_empty() {
         return Ok(());

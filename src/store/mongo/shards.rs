@@ -225,7 +225,7 @@ pub(super) async fn save_session(
         what,
         source: Box::new(error),
     })?;
-    let mut set = doc! { "session": to_bson(&session) };
+    let mut set = doc! { "session": to_bson(session) };
     if let Some(trace) = trace {
         set.insert("owner_trace", trace);
     }
@@ -242,7 +242,7 @@ pub(super) async fn save_node_session(
     node: &NodeName,
     session: Option<&str>,
 ) -> Result<bool, StoreError> {
-    let path = format!("lavalink.{}", escaped(&node.0));
+    let path = format!("lavalink.{}", escaped(node.0.clone()));
     let update = session.map_or_else(
         || doc! { "$unset": { &path: "" } },
         |session| doc! { "$set": { &path: session } },

@@ -3,18 +3,24 @@
 //! BSON cannot say three things that JSON can: keys with NUL (and keys with `$` or dots are awkward to query), and whole
 //! numbers above `i64::MAX`. The former are percent-encoded, the latter stored as decimals.
 
+use std::borrow::Cow;
+
 use mongodb::bson::{Bson, Decimal128, Document};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Number, Value};
 
-pub(super) fn to_bson(value: &Value) -> Bson {
+/// What must not stand in a key as it is.
+const UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b'$').add(b'.');
+
+pub(super) fn to_bson(value: Value) -> Bson {
     match value {
         Value::Null => Bson::Null,
-        Value::Bool(value) => Bson::Boolean(*value),
-        Value::Number(number) => number_to_bson(number),
-        Value::String(text) => Bson::String(text.clone()),
-        Value::Array(values) => Bson::Array(values.iter().map(to_bson).collect()),
+        Value::Bool(value) => Bson::Boolean(value),
+        Value::Number(number) => number_to_bson(&number),
+        Value::String(text) => Bson::String(text),
+        Value::Array(values) => Bson::Array(values.into_iter().map(to_bson).collect()),
         Value::Object(map) => Bson::Document(
-            map.iter()
+            map.into_iter()
                 .map(|(key, value)| (escaped(key), to_bson(value)))
                 .collect::<Document>(),
         ),
@@ -60,30 +66,25 @@ pub(super) fn from_bson(value: Bson) -> Value {
 pub(super) fn from_document(document: Document) -> Map<String, Value> {
     document
         .into_iter()
-        .map(|(key, value)| (unescaped(&key), from_bson(value)))
+        .map(|(key, value)| (unescaped(key), from_bson(value)))
         .collect()
 }
 
-/// A key without `%`, `$`, dot and NUL.
-pub(super) fn escaped(key: &str) -> String {
-    let mut safe = String::with_capacity(key.len());
-    for letter in key.chars() {
-        match letter {
-            '%' => safe.push_str("%25"),
-            '$' => safe.push_str("%24"),
-            '.' => safe.push_str("%2E"),
-            '\0' => safe.push_str("%00"),
-            other => safe.push(other),
-        }
+/// A key without `%`, `$`, dot and NUL. Most are as they should be: a queue has thousands of keys, and none is copied.
+pub(super) fn escaped(key: String) -> String {
+    match Cow::from(utf8_percent_encode(&key, UNSAFE)) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(safe) => Some(safe),
     }
-    safe
+    .unwrap_or(key)
 }
 
-fn unescaped(key: &str) -> String {
-    key.replace("%24", "$")
-        .replace("%2E", ".")
-        .replace("%00", "\0")
-        .replace("%25", "%")
+fn unescaped(key: String) -> String {
+    match percent_decode_str(&key).decode_utf8_lossy() {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(plain) => Some(plain),
+    }
+    .unwrap_or(key)
 }
 
 /// A whole number, whichever way it was stored.
@@ -127,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_json_comes_back_as_it_was(value in any_json()) {
-            let document = mongodb::bson::doc! { "v": to_bson(&value) };
+            let document = mongodb::bson::doc! { "v": to_bson(value.clone()) };
             let bytes = document.to_vec().expect("BSON takes it");
             let mut back = Document::from_reader(&bytes[..]).expect("BSON");
             prop_assert_eq!(from_bson(back.remove("v").expect("there")), value);
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn keys_are_safe_for_paths() {
-        assert_eq!(escaped("$a.b\0%24"), "%24a%2Eb%00%2524");
-        assert_eq!(from_bson(to_bson(&json!({ "%2524": 1 }))), json!({ "%2524": 1 }));
+        assert_eq!(escaped("$a.b\0%24".to_owned()), "%24a%2Eb%00%2524");
+        assert_eq!(from_bson(to_bson(json!({ "%2524": 1 }))), json!({ "%2524": 1 }));
     }
 }

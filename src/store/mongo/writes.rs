@@ -94,10 +94,10 @@ fn statement(write: &GuildWrite, lists: Option<&Lists>, schema: u32) -> Result<(
     };
     let mut set = doc! {
         "shard": i64::from(write.shard), "rev": rev, "active": write.active, "ends_at_ms": write.ends_at_ms,
-        "schema": i64::from(record.schema), "head": to_bson(&record.head), "anchor": anchor,
+        "schema": i64::from(record.schema), "head": to_bson(record.head), "anchor": anchor,
     };
     let mut update = Document::new();
-    if let Some(lists) = &record.lists {
+    if let Some(lists) = record.lists {
         set.insert("lists", to_bson(lists));
     } else if head_contains_lists(record.schema) {
         update.insert("$unset", doc! { "lists": "" });

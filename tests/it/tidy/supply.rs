@@ -1,6 +1,6 @@
 //! The rules of `deny.toml`, checked without any tool installed: `cargo deny check` reads the same file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use toml::{Table, Value};
@@ -94,19 +94,6 @@ fn every_licence_is_on_the_list() {
 
 /// What Cargo knows of the packages that this machine's kind needs: they lie here already, so nothing is fetched.
 fn metadata() -> serde_json::Value {
-    let cargo = |arguments: &[&str]| {
-        let ended = Command::new(env!("CARGO"))
-            .args(arguments)
-            .current_dir(root())
-            .output()
-            .expect("cargo starts");
-        assert!(
-            ended.status.success(),
-            "cargo {arguments:?}: {}",
-            String::from_utf8_lossy(&ended.stderr)
-        );
-        String::from_utf8(ended.stdout).expect("cargo writes UTF-8")
-    };
     let version = cargo(&["-vV"]);
     let host = version
         .lines()
@@ -122,6 +109,49 @@ fn metadata() -> serde_json::Value {
         host,
     ]);
     serde_json::from_str(&json).expect("cargo writes JSON")
+}
+
+/// What Cargo says.
+fn cargo(arguments: &[&str]) -> String {
+    let ended = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("cargo starts");
+    assert!(
+        ended.status.success(),
+        "cargo {arguments:?}: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    String::from_utf8(ended.stdout).expect("cargo writes UTF-8")
+}
+
+/// The crates of a build, each with its version and features.
+fn built(arguments: &[&str]) -> BTreeSet<String> {
+    let tree = [
+        "tree",
+        "--locked",
+        "--offline",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        "{p} {f}",
+    ];
+    let lines = cargo(&[&tree, arguments].concat());
+    lines.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_program_and_the_tests_are_built_from_the_same_crates() {
+    let program = built(&["--package", "segue", "--edges", "normal,build"]);
+    let tests = built(&["--workspace", "--edges", "normal,build,dev"]);
+    let other: Vec<String> = program.difference(&tests).cloned().collect();
+    all_well(
+        "With other features in the tests, `cargo run` after `cargo test` compiles these and all that is above them once \
+         more. Give the program's own dependencies in Cargo.toml the features that the tests have.",
+        &other,
+    );
 }
 
 /// An SPDX expression: names joined by `OR`, `AND` and braces; `/` is an old way to write `OR`.
