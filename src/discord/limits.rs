@@ -95,7 +95,8 @@ impl Limits {
     /// and over time half of the limit is kept for them.
     pub fn may_spare(&mut self, now: Instant) -> bool {
         self.fill(now);
-        let may = self.spare >= 1.0 && self.tokens >= self.burst() / 2.0;
+        // A whole one at least: else it would wait for it before whoever comes next.
+        let may = self.spare >= 1.0 && self.tokens >= (self.burst() / 2.0).max(1.0);
         if may {
             self.spare -= 1.0;
         }
@@ -210,9 +211,13 @@ mod tests {
             .filter(|ms| limits.may_spare(now + Duration::from_millis(*ms)))
             .count();
         assert!((95..=110).contains(&spared), "{spared} in 10 s, of 200");
+        limits.share(3);
         let later = now + Duration::from_secs(20);
         while limits.ask(KEY, later).is_ok() {}
         assert!(!limits.may_spare(later), "others need it");
+        let next = limits.ask(KEY, later).expect_err("it is used up").until();
+        assert!(!limits.may_spare(next - Duration::from_millis(2)), "and the next one");
+        assert!(limits.may_spare(next), "nobody came for it");
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use twilight_http::routing::Route;
 use twilight_model::channel::message::{Component, Embed, MessageFlags};
 
-use super::transport::{Call, Lane};
+use super::transport::{Call, Lane, Waits};
 use super::{Discord, DiscordError};
 use crate::model::ids::{ChannelId, MessageId};
 use crate::model::message::Message;
@@ -53,8 +53,13 @@ impl Discord {
     pub async fn create_message(&self, channel: ChannelId, message: &Message) -> Result<MessageId, DiscordError> {
         let channel_id = channel.get();
         let route = Route::CreateMessage { channel_id };
-        let call = Call::new(Lane::Bot, "/channels/{channel}/messages", channel_id, &route)
-            .json(&Body::new(message, false))?;
+        let call = Call::new(
+            Lane::Bot(Waits::Nobody),
+            "/channels/{channel}/messages",
+            channel_id,
+            &route,
+        )
+        .json(&Body::new(message, false))?;
         self.0.read(call).await.map(|made: Made| made.id)
     }
 
@@ -67,8 +72,13 @@ impl Discord {
     ) -> Result<(), DiscordError> {
         let (channel_id, message_id) = (channel.get(), message.get());
         let route = Route::UpdateMessage { channel_id, message_id };
-        let call = Call::new(Lane::Bot, "/channels/{channel}/messages/{message}", channel_id, &route)
-            .json(&Body::new(with, false))?;
+        let call = Call::new(
+            Lane::Bot(Waits::Nobody),
+            "/channels/{channel}/messages/{message}",
+            channel_id,
+            &route,
+        )
+        .json(&Body::new(with, false))?;
         self.0.act(call).await
     }
 
@@ -78,7 +88,11 @@ impl Discord {
         let route = Route::DeleteMessage { channel_id, message_id };
         // Discord limits deletions apart from edits.
         let template = "/channels/{channel}/messages/{message} (delete)";
-        match self.0.act(Call::new(Lane::Bot, template, channel_id, &route)).await {
+        match self
+            .0
+            .act(Call::new(Lane::Bot(Waits::Nobody), template, channel_id, &route))
+            .await
+        {
             Err(DiscordError::Unknown { .. }) => Ok(()),
             done => done,
         }

@@ -26,7 +26,7 @@ use url::Url;
 pub use self::error::DiscordError;
 pub use self::interactions::Response;
 pub use self::permissions::{TextAccess, VoiceAccess, VoiceKind};
-pub use self::transport::{Attempted, CallHook};
+pub use self::transport::{Attempted, CallHook, Waits};
 use self::transport::{Call, Lane, Setup, Transport};
 use crate::model::ids::{ApplicationId, InteractionId, MemberId, UserId, issued_ms};
 
@@ -151,7 +151,7 @@ impl Discord {
 
     /// Who the bot is; the cheapest way to try the token.
     pub async fn bot_user(&self) -> Result<BotUser, DiscordError> {
-        let call = Call::new(Lane::Bot, "/users/@me", 0, &Route::GetCurrentUser);
+        let call = Call::new(Lane::Bot(Waits::Person), "/users/@me", 0, &Route::GetCurrentUser);
         self.0.read(call).await
     }
 
@@ -160,14 +160,14 @@ impl Discord {
         let route = Route::GetCurrentUserApplicationInfo;
         let application: Application = self
             .0
-            .read(Call::new(Lane::Bot, "/applications/@me", 0, &route))
+            .read(Call::new(Lane::Bot(Waits::Person), "/applications/@me", 0, &route))
             .await?;
         Ok(application.id)
     }
 
     /// Where the gateway is, and the IDENTIFY budget. Not to be kept for long.
     pub async fn gateway(&self) -> Result<GatewayInfo, DiscordError> {
-        let call = Call::new(Lane::Bot, "/gateway/bot", 0, &Route::GetGatewayBot);
+        let call = Call::new(Lane::Bot(Waits::Person), "/gateway/bot", 0, &Route::GetGatewayBot);
         self.0.read(call).await
     }
 
@@ -176,9 +176,14 @@ impl Discord {
         let route = Route::SetGlobalCommands {
             application_id: app.get(),
         };
-        let call = Call::new(Lane::Bot, "/applications/{application}/commands", app.get(), &route)
-            .json(&commands)?
-            .within(std::time::Duration::from_secs(15));
+        let call = Call::new(
+            Lane::Bot(Waits::Person),
+            "/applications/{application}/commands",
+            app.get(),
+            &route,
+        )
+        .json(&commands)?
+        .within(std::time::Duration::from_secs(15));
         self.0.act(call).await
     }
 

@@ -30,8 +30,8 @@ use super::limits::{Heard, Limits, RETRY_MAX, Wait};
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Largest answer that is read, in bytes.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
-/// Calls in flight at once with the bot's token, and for interactions.
-const IN_FLIGHT: (usize, usize) = (64, 256);
+/// Calls in flight at once: that a person waits for, that nobody waits for, and for interactions.
+const IN_FLIGHT: [usize; 3] = [64, 64, 256];
 /// Before a call that a server error or a broken connection ended is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How long a refused token is not tried again.
@@ -55,11 +55,20 @@ pub struct Attempted {
 /// Told about every attempt.
 pub type CallHook = Arc<dyn Fn(&Attempted) + Send + Sync>;
 
+/// Whether somebody waits for what a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// A person who gave a command, or a start.
+    Person,
+    /// A message that is kept up to date, or one of hundreds of guilds that come back.
+    Nobody,
+}
+
 /// Who answers for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Carries the bot's token; limited.
-    Bot,
+    Bot(Waits),
     /// Carries the interaction's token in its path; not bound by the global limit, and never behind a bot's call.
     Interaction,
 }
@@ -130,8 +139,10 @@ pub(super) struct Transport {
     limits: Mutex<Limits>,
     /// Who asks the limits: those that wait for all calls' limit go in the order in which they came.
     turn: tokio::sync::Mutex<()>,
+    /// Of the calls that nobody waits for one at a time is among those: a person waits behind at most one.
+    background: tokio::sync::Mutex<()>,
     offset: Mutex<Offset>,
-    in_flight: (Semaphore, Semaphore),
+    in_flight: [Semaphore; 3],
     refused_ms: AtomicI64,
     hook: Option<CallHook>,
     now_ms: fn() -> i64,
@@ -167,8 +178,9 @@ impl Transport {
             user_agent: setup.user_agent,
             limits: Mutex::new(Limits::new(Instant::now())),
             turn: tokio::sync::Mutex::default(),
+            background: tokio::sync::Mutex::default(),
             offset: Mutex::default(),
-            in_flight: (Semaphore::new(IN_FLIGHT.0), Semaphore::new(IN_FLIGHT.1)),
+            in_flight: IN_FLIGHT.map(Semaphore::new),
             refused_ms: AtomicI64::new(i64::MIN),
             hook: setup.hook,
             now_ms: setup.now_ms,
@@ -179,8 +191,9 @@ impl Transport {
         lock(&self.limits).share(members);
     }
 
+    /// Not while anybody waits for the limit.
     pub(super) fn may_spare(&self) -> bool {
-        lock(&self.limits).may_spare(Instant::now())
+        self.turn.try_lock().is_ok() && lock(&self.limits).may_spare(Instant::now())
     }
 
     pub(super) fn offset_ms(&self) -> i64 {
@@ -217,8 +230,9 @@ impl Transport {
     /// At most two attempts.
     async fn attempts(&self, call: &Call, deadline: Instant) -> Result<Answer, DiscordError> {
         let lane = match call.lane {
-            Lane::Bot => &self.in_flight.0,
-            Lane::Interaction => &self.in_flight.1,
+            Lane::Bot(Waits::Person) => &self.in_flight[0],
+            Lane::Bot(Waits::Nobody) => &self.in_flight[1],
+            Lane::Interaction => &self.in_flight[2],
         };
         let _place = lane.acquire().await.map_err(|_| DiscordError::Timeout)?;
         for last in [false, true] {
@@ -246,28 +260,31 @@ impl Transport {
 
     /// Waits for the limits; fails at once when they last longer than the call may take.
     async fn may_send(&self, call: &Call, deadline: Instant) -> Result<(), DiscordError> {
-        if call.lane == Lane::Interaction {
-            return Ok(());
-        }
+        let Lane::Bot(waits) = call.lane else { return Ok(()) };
         if (self.now_ms)().saturating_sub(self.refused_ms.load(Ordering::Relaxed)) < REFUSED_MS {
             return Err(DiscordError::TokenRefused);
         }
-        let mut turn = self.turn.lock().await;
         loop {
-            let now = Instant::now();
-            let asked = lock(&self.limits).ask((call.template, call.major), now);
-            let Err(wait) = asked else { return Ok(()) };
-            let at = wait.until();
+            let at = {
+                let _behind = match waits {
+                    Waits::Person => None,
+                    Waits::Nobody => Some(self.background.lock().await),
+                };
+                let _turn = self.turn.lock().await;
+                loop {
+                    let asked = lock(&self.limits).ask((call.template, call.major), Instant::now());
+                    match asked {
+                        Ok(()) => return Ok(()),
+                        Err(Wait::All(at)) if at < deadline => sleep_until(at).await,
+                        Err(wait) => break wait.until(),
+                    }
+                }
+            };
             if at >= deadline {
-                return Err(DiscordError::RateLimited { retry_after: at - now });
+                let retry_after = at - Instant::now();
+                return Err(DiscordError::RateLimited { retry_after });
             }
-            if matches!(wait, Wait::All(_)) {
-                sleep_until(at).await;
-            } else {
-                drop(turn);
-                sleep_until(at).await;
-                turn = self.turn.lock().await;
-            }
+            sleep_until(at).await;
         }
     }
 
@@ -301,7 +318,7 @@ impl Transport {
             .method(call.method.name())
             .uri(format!("{}/api/v10/{}", self.base, call.path))
             .header(USER_AGENT, &self.user_agent);
-        if call.lane == Lane::Bot {
+        if call.lane != Lane::Interaction {
             request = request.header(AUTHORIZATION, &self.authorization);
         }
         if call.body.is_some() {
@@ -325,7 +342,7 @@ impl Transport {
         if let Some(date) = text(&answer.headers, &DATE).and_then(parse_date) {
             lock(&self.offset).answered(date, sent_ms, (self.now_ms)());
         }
-        if let (Lane::Bot, Some(heard)) = (call.lane, heard(&answer.headers)) {
+        if let (Lane::Bot(_), Some(heard)) = (call.lane, heard(&answer.headers)) {
             lock(&self.limits).heard(key, heard, now);
         }
         match answer.status {
@@ -334,13 +351,13 @@ impl Transport {
                 let retry_after = retry_after(&answer);
                 let global = scope(&answer) == "global";
                 tracing::warn!(route = call.template, ?retry_after, global, "rate limited by Discord");
-                if call.lane == Lane::Bot {
+                if call.lane != Lane::Interaction {
                     lock(&self.limits).refused(key, retry_after, global, now);
                 }
                 Attempt::Limited { retry_after }
             }
             status => {
-                let error = classify(status, &answer.body, call.lane == Lane::Bot);
+                let error = classify(status, &answer.body, call.lane != Lane::Interaction);
                 if error == DiscordError::TokenRefused {
                     self.refused_ms.store((self.now_ms)(), Ordering::Relaxed);
                     tracing::debug!("Discord refused the bot's token");
@@ -395,4 +412,54 @@ fn retry_after(answer: &Answer) -> Duration {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transport() -> Transport {
+        Transport::new(Setup {
+            base: "http://127.0.0.1:9".to_owned(),
+            authorization: HeaderValue::from_static("Bot token"),
+            user_agent: HeaderValue::from_static("test"),
+            hook: None,
+            now_ms: || 0,
+        })
+        .expect("it needs nothing")
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_lets_those_go_first_who_wait() {
+        let transport = transport();
+        assert!(transport.may_spare());
+        let somebody = transport.turn.lock().await;
+        assert!(!transport.may_spare());
+        drop(somebody);
+        assert!(transport.may_spare());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_waits_behind_one_call_that_nobody_waits_for() {
+        let transport = transport();
+        let began = Instant::now();
+        let call = |waits| {
+            let transport = &transport;
+            async move {
+                let call = Call::new(Lane::Bot(waits), "/users/@me", 0, &Route::GetCurrentUser);
+                let may = transport.may_send(&call, began + Duration::from_mins(1)).await;
+                assert!(may.is_ok(), "{may:?}");
+                began.elapsed()
+            }
+        };
+        let backlog = futures_util::future::join_all((0..100).map(|_| call(Waits::Nobody)));
+        let person = async {
+            sleep(Duration::from_millis(500)).await;
+            call(Waits::Person).await
+        };
+        let (backlog, person) = tokio::join!(backlog, person);
+        assert!(person < Duration::from_millis(560), "{person:?}");
+        let last = backlog.iter().max().expect("there are some");
+        assert!(*last > Duration::from_secs(2), "{last:?}: they are limited");
+    }
 }

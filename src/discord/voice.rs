@@ -5,7 +5,7 @@ use serde_json::json;
 use twilight_http::routing::Route;
 
 use super::permissions::{Channel, Member, Role, TextAccess, VoiceAccess, text_access, voice_access};
-use super::transport::{Call, Lane};
+use super::transport::{Call, Lane, Waits};
 use super::{Discord, DiscordError};
 use crate::model::ids::{ChannelId, GuildId, UserId};
 
@@ -43,7 +43,11 @@ impl Discord {
         guild: GuildId,
         route: &Route<'_>,
     ) -> Result<Option<VoiceState>, DiscordError> {
-        match self.0.read(Call::new(Lane::Bot, template, guild.get(), route)).await {
+        match self
+            .0
+            .read(Call::new(Lane::Bot(Waits::Person), template, guild.get(), route))
+            .await
+        {
             Ok(state) => Ok(Some(state)),
             // 10065, and 404 without a code: in no channel. Not 10004, an unknown guild.
             Err(DiscordError::Unknown { code: 10_065 | 0 }) => Ok(None),
@@ -55,7 +59,7 @@ impl Discord {
     pub async fn unsuppress(&self, guild: GuildId, channel: ChannelId) -> Result<(), DiscordError> {
         let route = Route::UpdateCurrentUserVoiceState { guild_id: guild.get() };
         let call = Call::new(
-            Lane::Bot,
+            Lane::Bot(Waits::Person),
             "/guilds/{guild}/voice-states/@me (update)",
             guild.get(),
             &route,
@@ -70,8 +74,13 @@ impl Discord {
         guild: GuildId,
         channel: ChannelId,
         bot: UserId,
+        waits: Waits,
     ) -> Result<VoiceAccess, DiscordError> {
-        match tokio::try_join!(self.channel(guild, channel), self.member(guild, bot), self.roles(guild)) {
+        match tokio::try_join!(
+            self.channel(guild, channel, waits),
+            self.member(guild, bot, waits),
+            self.roles(guild, waits)
+        ) {
             Ok((channel, member, roles)) => Ok(voice_access(guild, bot, &channel, &member, &roles)),
             Err(DiscordError::Forbidden { code: 50_001 }) => Ok(VoiceAccess::hidden()),
             Err(error) => Err(error),
@@ -85,27 +94,33 @@ impl Discord {
         channel: ChannelId,
         bot: UserId,
     ) -> Result<TextAccess, DiscordError> {
+        let waits = Waits::Person;
         let found = async {
-            let channel = self.channel(guild, channel).await?;
+            let channel = self.channel(guild, channel, waits).await?;
             match channel.parent_id.filter(|_| channel.is_thread()) {
-                Some(parent) => Ok((self.channel(guild, parent).await?, true)),
+                Some(parent) => Ok((self.channel(guild, parent, waits).await?, true)),
                 None => Ok((channel, false)),
             }
         };
-        match tokio::try_join!(found, self.member(guild, bot), self.roles(guild)) {
+        match tokio::try_join!(found, self.member(guild, bot, waits), self.roles(guild, waits)) {
             Ok(((channel, thread), member, roles)) => Ok(text_access(guild, bot, (&channel, thread), &member, &roles)),
             Err(DiscordError::Forbidden { code: 50_001 }) => Ok(TextAccess::default()),
             Err(error) => Err(error),
         }
     }
 
-    async fn channel(&self, guild: GuildId, channel: ChannelId) -> Result<Channel, DiscordError> {
+    async fn channel(&self, guild: GuildId, channel: ChannelId, waits: Waits) -> Result<Channel, DiscordError> {
         let route = Route::GetChannel {
             channel_id: channel.get(),
         };
         let found: Channel = self
             .0
-            .read(Call::new(Lane::Bot, "/channels/{channel}", channel.get(), &route))
+            .read(Call::new(
+                Lane::Bot(waits),
+                "/channels/{channel}",
+                channel.get(),
+                &route,
+            ))
             .await?;
         if found.guild_id == Some(guild) && found.id == channel {
             Ok(found)
@@ -114,18 +129,18 @@ impl Discord {
         }
     }
 
-    async fn member(&self, guild: GuildId, user: UserId) -> Result<Member, DiscordError> {
+    async fn member(&self, guild: GuildId, user: UserId, waits: Waits) -> Result<Member, DiscordError> {
         let route = Route::GetMember {
             guild_id: guild.get(),
             user_id: user.get(),
         };
-        let call = Call::new(Lane::Bot, "/guilds/{guild}/members/{user}", guild.get(), &route);
+        let call = Call::new(Lane::Bot(waits), "/guilds/{guild}/members/{user}", guild.get(), &route);
         self.0.read(call).await
     }
 
-    async fn roles(&self, guild: GuildId) -> Result<Vec<Role>, DiscordError> {
+    async fn roles(&self, guild: GuildId, waits: Waits) -> Result<Vec<Role>, DiscordError> {
         let route = Route::GetGuildRoles { guild_id: guild.get() };
-        let call = Call::new(Lane::Bot, "/guilds/{guild}/roles", guild.get(), &route);
+        let call = Call::new(Lane::Bot(waits), "/guilds/{guild}/roles", guild.get(), &route);
         self.0.read(call).await
     }
 }

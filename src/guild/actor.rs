@@ -14,6 +14,7 @@ use super::outward::{self, AccessDone};
 use super::panel::{Panel, PanelDone};
 use super::saving::{SaveDone, Saving};
 use super::{Confirmed, Mail, Surroundings};
+use crate::discord::Waits;
 use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{ChannelId, GuildId, MemberId, Rev};
@@ -251,8 +252,13 @@ impl Actor {
             Effect::CheckAccess { channel } => {
                 self.checking = Some(channel);
                 let (around, guild) = (self.around.clone(), self.guild);
+                let waits = if self.player.is_recovering() {
+                    Waits::Nobody
+                } else {
+                    Waits::Person
+                };
                 self.jobs
-                    .spawn(async move { Done::Access(outward::check_access(&around, guild, channel).await) });
+                    .spawn(async move { Done::Access(outward::check_access(&around, guild, channel, waits).await) });
             }
             Effect::Unsuppress { channel } => {
                 let (around, guild) = (self.around.clone(), self.guild);

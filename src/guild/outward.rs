@@ -5,6 +5,7 @@ use tracing::{info, warn};
 
 use super::actor::{Actor, Done};
 use super::{Recovery, Surroundings};
+use crate::discord::Waits;
 use crate::gateway::{self, VoiceRequest};
 use crate::model::ids::{ChannelId, GuildId};
 use crate::model::signal::Signal;
@@ -42,8 +43,14 @@ pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<
 }
 
 /// May the bot see, join and speak there, and is there room? When Discord does not answer, the attempt itself decides.
-pub(super) async fn check_access(around: &Surroundings, guild: GuildId, channel: ChannelId) -> AccessDone {
-    let result = match around.discord.voice_permissions(guild, channel, around.bot).await {
+pub(super) async fn check_access(
+    around: &Surroundings,
+    guild: GuildId,
+    channel: ChannelId,
+    waits: Waits,
+) -> AccessDone {
+    let asked = around.discord.voice_permissions(guild, channel, around.bot, waits);
+    let result = match asked.await {
         Ok(access) => access.verdict(present(around, guild, channel)),
         Err(error) if error.is_unknown() => Err(FailReason::ChannelGone),
         Err(error) => {

@@ -118,13 +118,14 @@ impl Actor {
         if known.is_none() && view.now.is_none() || self.around.permit.check().is_err() {
             return;
         }
+        // Before it is written out: of thousands of players most have to wait.
+        if due == Due::Moved && !self.around.discord.may_spare() {
+            self.panel.refresh_at = Some(now + LATER);
+            return;
+        }
         let message = ui::now_playing(&view, super::locale_of(&view.settings));
         let hash = hash_of(&message);
         if known.is_some() && self.panel.last == Some(hash) {
-            return;
-        }
-        if due == Due::Moved && !self.around.discord.may_spare() {
-            self.panel.refresh_at = Some(now + LATER);
             return;
         }
         self.panel.busy = true;

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use crate::command::{Query, query};
+use crate::discord::Waits;
 use crate::guild::Surroundings;
 use crate::guild::outward::present;
 use crate::lavalink::{Loaded, NodeState};
@@ -102,7 +103,11 @@ pub(super) async fn voice_of(around: &Surroundings, guild: GuildId, user: UserId
 
 /// Whether the bot may speak there.
 pub(super) async fn may_join(around: &Surroundings, guild: GuildId, channel: ChannelId) -> Result<(), ReplyText> {
-    match around.discord.voice_permissions(guild, channel, around.bot).await {
+    match around
+        .discord
+        .voice_permissions(guild, channel, around.bot, Waits::Person)
+        .await
+    {
         Ok(access) => access
             .verdict(present(around, guild, channel))
             .map_err(|reason| ReplyText::NoPermission { channel, reason }),
