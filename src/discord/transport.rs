@@ -139,7 +139,8 @@ pub(super) struct Transport {
     limits: Mutex<Limits>,
     /// Who asks the limits: those that wait for all calls' limit go in the order in which they came.
     turn: tokio::sync::Mutex<()>,
-    /// Of the calls that nobody waits for one at a time is among those: a person waits behind at most one.
+    /// Of either kind one at a time is among those: under load both get half of what there is.
+    persons: tokio::sync::Mutex<()>,
     background: tokio::sync::Mutex<()>,
     offset: Mutex<Offset>,
     in_flight: [Semaphore; 3],
@@ -178,6 +179,7 @@ impl Transport {
             user_agent: setup.user_agent,
             limits: Mutex::new(Limits::new(Instant::now())),
             turn: tokio::sync::Mutex::default(),
+            persons: tokio::sync::Mutex::default(),
             background: tokio::sync::Mutex::default(),
             offset: Mutex::default(),
             in_flight: IN_FLIGHT.map(Semaphore::new),
@@ -266,9 +268,9 @@ impl Transport {
         }
         loop {
             let at = {
-                let _behind = match waits {
-                    Waits::Person => None,
-                    Waits::Nobody => Some(self.background.lock().await),
+                let _first = match waits {
+                    Waits::Person => self.persons.lock().await,
+                    Waits::Nobody => self.background.lock().await,
                 };
                 let _turn = self.turn.lock().await;
                 loop {
@@ -440,7 +442,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_person_waits_behind_one_call_that_nobody_waits_for() {
+    async fn people_and_what_nobody_waits_for_get_half_of_the_limit_each() {
         let transport = transport();
         let began = Instant::now();
         let call = |waits| {
@@ -452,14 +454,18 @@ mod tests {
                 began.elapsed()
             }
         };
-        let backlog = futures_util::future::join_all((0..100).map(|_| call(Waits::Nobody)));
-        let person = async {
+        let crowd = |size: usize, waits| futures_util::future::join_all((0..size).map(|_| call(waits)));
+        let alone = async {
             sleep(Duration::from_millis(500)).await;
             call(Waits::Person).await
         };
-        let (backlog, person) = tokio::join!(backlog, person);
-        assert!(person < Duration::from_millis(560), "{person:?}");
+        let (backlog, alone) = tokio::join!(crowd(100, Waits::Nobody), alone);
+        assert!(alone < Duration::from_millis(560), "{alone:?}: behind one of them");
         let last = backlog.iter().max().expect("there are some");
         assert!(*last > Duration::from_secs(2), "{last:?}: they are limited");
+        let (people, backlog) = tokio::join!(crowd(100, Waits::Person), crowd(100, Waits::Nobody));
+        let median = |all: &[Duration]| all[all.len() / 2].saturating_sub(*last);
+        let ratio = median(&people).as_secs_f64() / median(&backlog).as_secs_f64();
+        assert!((0.9..1.1).contains(&ratio), "{ratio}: {people:?} {backlog:?}");
     }
 }

@@ -16,7 +16,7 @@ use crate::team::Team;
 
 pub(crate) const LINE: Line = Line {
     name: "cost",
-    about: "three replicas with 100, 1,000 and 5,000 players: store operations, processor time, memory (takes four minutes)",
+    about: "three replicas with 100, 1,000 and 5,000 players: store operations, processor time, memory (takes a quarter of an hour)",
     run: || Box::pin(measure()),
 };
 
