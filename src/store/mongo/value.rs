@@ -72,19 +72,16 @@ pub(super) fn from_document(document: Document) -> Map<String, Value> {
 
 /// A key without `%`, `$`, dot and NUL. Most are as they should be: a queue has thousands of keys, and none is copied.
 pub(super) fn escaped(key: String) -> String {
-    match Cow::from(utf8_percent_encode(&key, UNSAFE)) {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(safe) => Some(safe),
-    }
-    .unwrap_or(key)
+    let safe = Cow::from(utf8_percent_encode(&key, UNSAFE));
+    // A single letter is borrowed even where it changed.
+    let changed = (safe != key.as_str()).then(|| safe.into_owned());
+    changed.unwrap_or(key)
 }
 
 fn unescaped(key: String) -> String {
-    match percent_decode_str(&key).decode_utf8_lossy() {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(plain) => Some(plain),
-    }
-    .unwrap_or(key)
+    let plain = percent_decode_str(&key).decode_utf8_lossy();
+    let changed = (plain != key.as_str()).then(|| plain.into_owned());
+    changed.unwrap_or(key)
 }
 
 /// A whole number, whichever way it was stored.
@@ -138,6 +135,10 @@ mod tests {
     #[test]
     fn keys_are_safe_for_paths() {
         assert_eq!(escaped("$a.b\0%24".to_owned()), "%24a%2Eb%00%2524");
+        for (key, safe) in [("\0", "%00"), ("$", "%24"), ("a", "a"), ("é", "%C3%A9"), ("", "")] {
+            assert_eq!(escaped(key.to_owned()), safe);
+            assert_eq!(unescaped(safe.to_owned()), key);
+        }
         assert_eq!(from_bson(to_bson(json!({ "%2524": 1 }))), json!({ "%2524": 1 }));
     }
 }
