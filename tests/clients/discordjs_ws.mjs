@@ -50,6 +50,8 @@ async function connected(one) {
   return until(`READY for shard ${one.id}`, one.ready);
 }
 
+const sessions = (one, count) =>
+  until(`READY number ${count} for shard ${one.id}`, () => one.events('READY').length >= count);
 const closedWith = (one, code) => until(`close ${code}, not ${one.closed()}`, () => one.closed().includes(code));
 const joins = (one, guild, channel) =>
   one.manager.send(one.id, {
@@ -71,10 +73,14 @@ else
     await secondProcess(9);
     await unknownSession(10);
     await overflow(11);
-    await wrongResumes(12);
-    await stolen(14);
-    await expired(13);
+    const ahead = await wrongResumes(12);
+    const victim = await stolen(14);
+    const late = await expired(13);
     await zombie();
+    // Each of these logs in anew some seconds later; what they spend of the budget must not be counted for the window.
+    await sessions(ahead, 1);
+    await sessions(victim, 2);
+    await sessions(late, 2);
     await identifyWindow(2);
     await spent();
   });
@@ -307,6 +313,7 @@ async function overflow(id) {
   row('G16', { overflowed: lost, instead: session }, { logged: [{ kind: 'resume', session: lost, outcome: 'invalid' }] });
 }
 
+/** The returned shard was told that its sequence is wrong, and identifies by itself. */
 async function wrongResumes(id) {
   const one = shard(id);
   const session = await connected(one);
@@ -326,8 +333,10 @@ async function wrongResumes(id) {
   row('G18', { session, closed: 4004 }, {
     logged: [{ kind: 'resume', session, outcome: 'closed' }, closedBy('server', 4004)],
   });
+  return ahead;
 }
 
+/** The returned shard has lost its session, and identifies by itself. */
 async function stolen(id) {
   const victim = shard(id);
   const session = await connected(victim);
@@ -341,8 +350,10 @@ async function stolen(id) {
   row('G19', { session, victim: 4000 }, {
     logged: [{ kind: 'resume', session, outcome: 'ok' }, closedBy('server', 4000, { session, attached: false })],
   });
+  return victim;
 }
 
+/** The returned shard finds its session expired, and identifies by itself. */
 async function expired(id) {
   const guild = await onShard(id);
   const one = shard(id);
@@ -362,6 +373,7 @@ async function expired(id) {
       { kind: 'voice_state', user: 'bot', channel: null },
     ],
   });
+  return one;
 }
 
 async function identifyWindow(id) {
