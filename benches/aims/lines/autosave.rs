@@ -52,6 +52,12 @@ async fn measure() -> Outcome {
         if count >= PLAYERS { Ok(()) } else { Err(count) }
     })
     .await;
+    // Each shard's row is written once more when its session is back.
+    within(Duration::from_mins(1), "every gateway session is ready", || async {
+        let count = bot.count("the gateway session is ready");
+        if count >= SHARDS as usize { Ok(()) } else { Err(count) }
+    })
+    .await;
     // Somebody else moves every track on its node: what the bot hears of is nowhere stored.
     moved(&world).await;
     let before = server.at_rest(&bot).await;
