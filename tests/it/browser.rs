@@ -9,8 +9,11 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
 
+use crate::harness::paced;
+
+/// How often a page is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 /// Programs that must be installed.
 const NEEDED: [&str; 2] = ["/usr/bin/chromium", "/usr/bin/chromedriver"];
 
@@ -113,16 +116,15 @@ impl Browser {
     }
 
     /// Waits until an expression is true; with what `shown` gives it says why it was not.
-    pub(crate) async fn until(&self, what: &str, expression: &str, within: Duration, shown: &str) {
-        let deadline = Instant::now() + within;
-        while self.eval(expression).await != json!(true) {
-            assert!(
-                Instant::now() < deadline,
-                "not within {within:?}: {what}; last seen: {}",
-                self.eval(shown).await
-            );
-            sleep(Duration::from_millis(100)).await;
-        }
+    pub(crate) async fn until(&self, what: &str, expression: &str, limit: Duration, shown: &str) {
+        paced(limit, LOOK, what, || async {
+            if self.eval(expression).await == json!(true) {
+                Ok(())
+            } else {
+                Err(self.eval(shown).await)
+            }
+        })
+        .await;
     }
 
     /// A real click in the middle of the first element that matches.

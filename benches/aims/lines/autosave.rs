@@ -47,23 +47,28 @@ async fn measure() -> Outcome {
     bot.kill().await;
     let bot = setup.ready().await;
     let server = Server::connect(&set).await;
-    within(Duration::from_mins(1), "every guild is carried on", || async {
-        let count = bot.count("recovered");
-        if count >= PLAYERS { Ok(()) } else { Err(count) }
-    })
-    .await;
+    times(&bot, "recovered", PLAYERS).await;
     // Each shard's row is written once more when its session is back.
-    within(Duration::from_mins(1), "every gateway session is ready", || async {
-        let count = bot.count("the gateway session is ready");
-        if count >= SHARDS as usize { Ok(()) } else { Err(count) }
-    })
-    .await;
+    times(&bot, "the gateway session is ready", SHARDS as usize).await;
     // Somebody else moves every track on its node: what the bot hears of is nowhere stored.
     moved(&world).await;
     let before = server.at_rest(&bot).await;
     let round = bot.logged("auto-saved").await;
     let after = server.updates().await;
     Outcome::Measured(figures(&round, before, after))
+}
+
+/// Waits until the bot has logged something so many times.
+async fn times(bot: &Bot, message: &str, wanted: usize) {
+    within(
+        Duration::from_mins(1),
+        &format!("{message:?} {wanted} times"),
+        || async {
+            let count = bot.count(message);
+            if count >= wanted { Ok(()) } else { Err(count) }
+        },
+    )
+    .await;
 }
 
 /// Every player on every node is set to another position, behind the bot's back.
