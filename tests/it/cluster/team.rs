@@ -8,7 +8,7 @@ use segue::sim;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Bot, PACE, Setup, World, eventually, paced};
+use crate::harness::{Bot, PACE, Setup, World, eventually, paced, within};
 
 /// Shards in every world here.
 pub(super) const SHARDS: u32 = 6;
@@ -130,10 +130,11 @@ impl Team {
         self.settled_within(SOON).await;
     }
 
-    /// Waits until every replica has its share, too.
+    /// Waits until every replica has its share, too. One that was slow to come, on a busy machine, gets it only once the load
+    /// was uneven for a minute: that is not what any test is about.
     async fn even(&self) {
         let share = self.shards as usize / self.bots.len();
-        eventually("the shards are shared evenly", || async {
+        within(Duration::from_mins(3), "the shards are shared evenly", || async {
             let owners = self.owners().await;
             if self
                 .bots
