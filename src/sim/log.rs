@@ -16,8 +16,11 @@ use super::clock::Clock;
 /// One event: `{"seq":1,"at_ms":12,"kind":"identify", …}`.
 pub type Event = Map<String, Value>;
 
-/// How many events stay in memory at least; there are at most twice as many.
+/// How many events stay in memory at least.
 const KEPT: usize = 20_000;
+/// How many more there are before so many are written to the file: few, for whoever appends waits for it, and everybody else
+/// in the simulator for them.
+const SPILL: usize = 64;
 /// Every so many events the file's place of one is remembered.
 const STRIDE: u64 = 256;
 /// How much of the file is read at once, in bytes.
@@ -59,7 +62,7 @@ impl Log {
         Self::keeping(clock, KEPT)
     }
 
-    /// An empty log that keeps `kept` to twice as many events in memory.
+    /// An empty log that keeps `kept` events in memory, and up to [`SPILL`] more.
     fn keeping(clock: Clock, kept: usize) -> Self {
         let inner = Inner {
             recent: VecDeque::new(),
@@ -91,8 +94,8 @@ impl Log {
             inner.last += 1;
             event.insert("seq".into(), inner.last.into());
             inner.recent.push_back(Arc::new(event));
-            if inner.recent.len() >= self.kept * 2 {
-                inner.spill(self.kept);
+            if inner.recent.len() >= self.kept + SPILL {
+                inner.spill();
             }
             inner.last
         })
@@ -178,9 +181,9 @@ fn written(events: &[Arc<Event>]) -> String {
 }
 
 impl Inner {
-    /// Moves the oldest events from memory into the file; without a file they are forgotten.
-    fn spill(&mut self, count: usize) {
-        let oldest: Vec<Arc<Event>> = self.recent.drain(..count).collect();
+    /// Moves the oldest [`SPILL`] events from memory into the file; without a file they are forgotten.
+    fn spill(&mut self) {
+        let oldest: Vec<Arc<Event>> = self.recent.drain(..SPILL).collect();
         let from = self.last - self.recent.len() as u64 - oldest.len() as u64 + 1;
         let spilled = match self.spilled.take() {
             Some(spilled) => spilled.append(&oldest),
@@ -273,7 +276,7 @@ mod tests {
     #[test]
     fn a_long_log_is_read_whole_while_only_its_end_is_in_memory() {
         let log = filled(300, 2_000);
-        assert!(log.with(|inner| inner.recent.len()) < 600);
+        assert!(log.with(|inner| inner.recent.len()) < 300 + SPILL);
         assert_eq!(log.first(), 1);
         for from in [0, 1, 255, 256, 257, 1_399, 1_500, 1_999, 2_000, 9_999] {
             let wanted: Vec<u64> = (from + 1..=2_000).collect();
@@ -281,6 +284,19 @@ mod tests {
         }
         assert_eq!(numbers(&log.page(511, 2)), [512, 513]);
         assert!(log.page(2_000, 5).is_empty());
+    }
+
+    #[test]
+    fn no_event_waits_until_thousands_are_written_to_the_file() {
+        let log = filled(1_000, 999);
+        let in_memory = || log.with(|inner| inner.recent.len());
+        for number in 1_000..50_000 {
+            let before = in_memory();
+            log.append("counted", json!({"number": number}));
+            let written = before + 1 - in_memory();
+            assert!(written <= 100, "event {number} waited for {written} others");
+        }
+        assert!(in_memory() < 2_000);
     }
 
     #[test]
@@ -298,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_log_without_a_file_says_from_where_it_is_whole() {
-        let log = filled(10, 15);
+        let log = filled(10, 70);
         log.with(|inner| {
             let dropped = Arc::new(File::open("Cargo.toml").unwrap());
             let spilled = Spilled::new(1).unwrap();
@@ -308,10 +324,10 @@ mod tests {
                 ..spilled
             });
         });
-        for number in 16..=20 {
+        for number in 71..=80 {
             log.append("counted", json!({"number": number}));
         }
-        assert_eq!(log.first(), 11);
-        assert_eq!(numbers(&log.since(0)), (11..=20).collect::<Vec<u64>>());
+        assert_eq!(log.first(), 65);
+        assert_eq!(numbers(&log.since(0)), (65..=80).collect::<Vec<u64>>());
     }
 }
