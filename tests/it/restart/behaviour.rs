@@ -158,6 +158,8 @@ async fn restoring_twice_changes_nothing() {
     let (bot, recovered) = everything_died(&mut scene, bot).await;
     assert_eq!(recovered["outcome"], "restored");
     scene.world.heard(&scene.guild, "Alpha").await;
+    // Who dies before Discord has it never says it.
+    scene.assert_one_notice().await;
     scene.end(bot, End::Killed).await;
     let (_bot, recovered) = scene.again().await;
     assert_eq!(recovered["outcome"], "carried_on");
