@@ -66,11 +66,11 @@ fn summary(state: &Value) -> String {
 /// Members × shards: who owns what, and where a shard is on its way.
 fn cluster(cluster: &Value) -> String {
     let shards: Vec<&Value> = each(&cluster["shards"]).collect();
-    let mut html = String::from("<thead><tr><th scope=col>Replica");
+    let mut html = String::from("<thead><tr><th scope=col>Replica<th scope=col>State<th scope=col>Plays");
     for shard in &shards {
         write!(html, "<th scope=col class=cell>{}", text(&shard["id"])).ok();
     }
-    html.push_str("<th scope=col>Plays<th scope=col>State</thead><tbody>");
+    html.push_str("</thead><tbody>");
     for member in each(&cluster["members"]) {
         let id = &member["id"];
         let leads = if cluster["leader"] == *id {
@@ -78,7 +78,8 @@ fn cluster(cluster: &Value) -> String {
         } else {
             ""
         };
-        write!(html, "<tr><th scope=row>{}{leads}", text(&member["name"])).ok();
+        let (name, state, plays) = (text(&member["name"]), text(&member["state"]), text(&member["playing"]));
+        write!(html, "<tr><th scope=row>{name}{leads}<td>{state}<td>{plays}").ok();
         for shard in &shards {
             let (class, mark, words) = match (shard["owner"] == *id, shard["want"] == *id) {
                 (true, true) => ("has", "●", "owns"),
@@ -93,7 +94,6 @@ fn cluster(cluster: &Value) -> String {
             )
             .ok();
         }
-        write!(html, "<td>{}<td>{}", text(&member["playing"]), text(&member["state"])).ok();
     }
     html.push_str("</tbody>");
     html

@@ -146,7 +146,7 @@ impl Cast {
         let mut actors = Vec::new();
         for (launch, name) in launches.into_iter().zip(names()) {
             let (orders, inbox) = mpsc::channel(ORDERS_WAITING);
-            let (life, seen) = watch::channel(Life::Down { asked: true });
+            let (life, seen) = watch::channel(Life::not_yet());
             let cut = launch.cut.clone();
             tasks.spawn(keep(launch, inbox, life, end.clone()));
             actors.push(Actor {

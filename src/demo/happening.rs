@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::headline::{Effect, Event};
+use super::headline::{Commands, Effect, Event};
 use super::picture::Picture;
 
 /// Something that happened, and what it did so far.
@@ -17,7 +17,7 @@ pub struct Happening {
     audible: Vec<String>,
     /// Shards that have no session of after the event yet.
     waiting: BTreeSet<u64>,
-    back_after_ms: Option<u64>,
+    commands: Commands,
 }
 
 impl Happening {
@@ -26,12 +26,17 @@ impl Happening {
         let audible = picture.strips.iter().filter(|(_, strip)| strip.was_audible(at_ms));
         let audible = audible.map(|(id, _)| id.clone()).collect();
         let waiting = shards_of(&event, picture);
+        let commands = if waiting.is_empty() {
+            Commands::Untouched
+        } else {
+            Commands::Away
+        };
         Self {
             event,
             at_ms,
             audible,
             waiting,
-            back_after_ms: None,
+            commands,
         }
     }
 
@@ -47,7 +52,9 @@ impl Happening {
             return;
         };
         if self.waiting.remove(&shard) && self.waiting.is_empty() {
-            self.back_after_ms = Some(at_ms - self.at_ms);
+            self.commands = Commands::Back {
+                after_ms: at_ms - self.at_ms,
+            };
         }
     }
 
@@ -61,7 +68,7 @@ impl Happening {
             audible: self.audible.len(),
             broken: gaps.len(),
             longest_ms: gaps.into_iter().max().unwrap_or_default(),
-            back_after_ms: self.back_after_ms,
+            commands: self.commands,
         }
     }
 }
@@ -74,7 +81,7 @@ fn shards_of(event: &Event, picture: &Picture) -> BTreeSet<u64> {
         | Event::Stopped { replica }
         | Event::Frozen { replica }
         | Event::Cut { replica }
-        | Event::Died { replica } => shards
+        | Event::Died { replica, .. } => shards
             .filter(|shard| shard.owner.as_ref().is_none_or(|owner| owner == replica))
             .map(|shard| shard.id)
             .collect(),
@@ -121,16 +128,18 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_back_when_every_shard_of_the_dead_has_a_session_again() {
+    fn commands_are_back_when_every_shard_of_the_dead_has_a_session_again_and_never_away_where_it_had_none() {
         let mut picture = Picture::default();
         picture.sections.shards = vec![shard(0, "a"), shard(1, "b"), shard(2, "a")];
         let mut kill = Happening::new(Event::Killed { replica: "a".into() }, 1_000, &picture);
         kill.hear(&json!({"kind": "resume", "outcome": "ok", "shard": 0, "at_ms": 900}));
         kill.hear(&json!({"kind": "resume", "outcome": "invalid", "shard": 2, "at_ms": 1_100}));
         kill.hear(&json!({"kind": "resume", "outcome": "ok", "shard": 0, "at_ms": 1_200}));
-        assert_eq!(kill.effect(&picture).back_after_ms, None);
+        assert_eq!(kill.effect(&picture).commands, Commands::Away);
         kill.hear(&json!({"kind": "session_opened", "shard": 2, "at_ms": 1_310}));
-        assert_eq!(kill.effect(&picture).back_after_ms, Some(310));
+        assert_eq!(kill.effect(&picture).commands, Commands::Back { after_ms: 310 });
+        let idle = Happening::new(Event::Killed { replica: "c".into() }, 1_000, &picture);
+        assert_eq!(idle.effect(&picture).commands, Commands::Untouched, "it had no shard");
     }
 
     #[test]

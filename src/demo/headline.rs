@@ -61,6 +61,8 @@ pub enum Event {
     Died {
         /// Which replica.
         replica: String,
+        /// What ended it, unless it exited.
+        signal: Option<i32>,
     },
     /// A node was killed by the page.
     NodeKilled {
@@ -97,7 +99,11 @@ impl Event {
             Self::Cut { replica } => format!("{} was cut off from the database", the(replica)),
             Self::Reconnected { replica } => format!("{} reaches the database again", the(replica)),
             Self::Rolled => "All replicas were asked to restart, one after the other,".to_owned(),
-            Self::Died { replica } => format!("{} ended by itself", the(replica)),
+            Self::Died { replica, signal: None } => format!("{} ended by itself", the(replica)),
+            Self::Died {
+                replica,
+                signal: Some(signal),
+            } => format!("{} was ended by signal {signal}", the(replica)),
             Self::NodeKilled { node } => format!("Node {node} was killed"),
             Self::NodeBack { node } => format!("Node {node} was started again"),
             Self::SessionExpired { shard } => format!("Discord forgot the session of shard {shard}"),
@@ -121,27 +127,10 @@ impl Event {
             Self::Cut { replica } => format!("cut {} off", the(replica)),
             Self::Reconnected { replica } => format!("connect {}", the(replica)),
             Self::Rolled => "roll".to_owned(),
-            Self::Died { replica } => format!("{} died", the(replica)),
+            Self::Died { replica, .. } => format!("{} died", the(replica)),
             Self::NodeKilled { node } => format!("kill node {node}"),
             Self::NodeBack { node } => format!("node {node} is back"),
             Self::SessionExpired { .. } => "session expired".to_owned(),
-        }
-    }
-
-    /// Whether commands cannot be answered until the bot is back.
-    pub const fn takes_commands_away(&self) -> bool {
-        match self {
-            Self::Killed { .. }
-            | Self::Stopped { .. }
-            | Self::Frozen { .. }
-            | Self::Cut { .. }
-            | Self::Died { .. }
-            | Self::SessionExpired { .. } => true,
-            Self::Thawed { .. }
-            | Self::Reconnected { .. }
-            | Self::Rolled
-            | Self::NodeKilled { .. }
-            | Self::NodeBack { .. } => false,
         }
     }
 }
@@ -170,8 +159,23 @@ pub struct Effect {
     pub broken: usize,
     /// The longest gap of those, in milliseconds.
     pub longest_ms: u64,
-    /// From the event until every shard was ready again, once it was.
-    pub back_after_ms: Option<u64>,
+    /// Whether commands are answered.
+    pub commands: Commands,
+}
+
+/// What an event did to commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Commands {
+    /// No shard was taken away.
+    #[default]
+    Untouched,
+    /// A shard that was taken away is not ready again.
+    Away,
+    /// Every shard is ready again.
+    Back {
+        /// From the event until the last of them was.
+        after_ms: u64,
+    },
 }
 
 /// What is, in one sentence.
@@ -210,12 +214,12 @@ pub fn now(scene: Scene) -> String {
 }
 
 /// What an event did, as the end of a sentence.
-pub fn then(event: &Event, effect: Effect) -> String {
+pub fn then(effect: Effect) -> String {
     let Effect {
         audible,
         broken,
         longest_ms,
-        back_after_ms,
+        commands,
     } = effect;
     let heard = match (audible, broken) {
         (0, _) => "nothing was playing".to_owned(),
@@ -227,10 +231,10 @@ pub fn then(event: &Event, effect: Effect) -> String {
             seconds(longest_ms)
         ),
     };
-    let back = match back_after_ms {
-        Some(after) => format!(", commands were back after {}", seconds(after)),
-        None if event.takes_commands_away() => ", commands are not back yet".to_owned(),
-        None => String::new(),
+    let back = match commands {
+        Commands::Back { after_ms } => format!(", commands were back after {}", seconds(after_ms)),
+        Commands::Away => ", commands are not back yet".to_owned(),
+        Commands::Untouched => String::new(),
     };
     format!(": {heard}{back}.")
 }
@@ -294,32 +298,37 @@ mod tests {
             (kill.said(true).as_str(), kill.said(false).as_str()),
             ("The bot was killed", "Replica b was killed")
         );
+        let died = |signal| Event::Died {
+            replica: "b".into(),
+            signal,
+        };
+        assert_eq!(died(None).said(false), "Replica b ended by itself");
+        assert_eq!(died(Some(9)).said(false), "Replica b was ended by signal 9");
         let fine = Effect {
             audible: 7,
-            back_after_ms: Some(310),
+            commands: Commands::Back { after_ms: 310 },
             ..Effect::default()
         };
         assert_eq!(
-            then(&kill, fine),
+            then(fine),
             ": 7 guilds carried on, nobody heard a gap, commands were back after 0.31 s."
         );
         let open = Effect {
-            back_after_ms: None,
+            commands: Commands::Away,
             ..fine
         };
         assert_eq!(
-            then(&kill, open),
+            then(open),
             ": 7 guilds carried on, nobody heard a gap, commands are not back yet."
         );
-        let node = Event::NodeKilled { node: "a".into() };
         let broken = Effect {
             audible: 20,
             broken: 10,
             longest_ms: 845,
-            back_after_ms: None,
+            commands: Commands::Untouched,
         };
         assert_eq!(
-            then(&node, broken),
+            then(broken),
             ": 10 of 20 guilds carried on, 10 heard a gap of at most 0.84 s."
         );
     }

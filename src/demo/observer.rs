@@ -121,14 +121,17 @@ impl Observer {
     async fn replicas(&mut self) {
         let lives: Vec<Life> = self.actors.iter().map(Actor::life).collect();
         for (index, life) in lives.iter().enumerate() {
-            let died = matches!(life, Life::Down { asked: false }) && self.lives[index] != *life;
-            if died {
-                self.happened(
-                    Event::Died {
-                        replica: self.actors[index].name.clone(),
-                    },
-                    Instant::now(),
-                );
+            let Life::Down {
+                asked: false,
+                at,
+                signal,
+            } = life
+            else {
+                continue;
+            };
+            if self.lives[index] != *life {
+                let (replica, signal) = (self.actors[index].name.clone(), *signal);
+                self.happened(Event::Died { replica, signal }, *at);
             }
         }
         let asked: Vec<_> = lives.iter().map(|life| ask(self.http.clone(), life.clone())).collect();
@@ -205,7 +208,10 @@ impl Observer {
                 text: event.label(only),
             });
             picture.sections.marks.retain(|mark| mark.at_ms + KEPT_MS > at_ms);
-            Happening::new(event, at_ms, picture)
+            let mut happening = Happening::new(event, at_ms, picture);
+            // It may be older than what was read of the log, too.
+            picture.log.iter().for_each(|event| happening.hear(event));
+            happening
         });
         self.last = Some(happening);
     }
@@ -222,7 +228,7 @@ impl Observer {
             let last = last.map(|happening| Last {
                 what: happening.event.said(only),
                 at_ms: happening.at_ms,
-                then: headline::then(&happening.event, happening.effect(picture)),
+                then: headline::then(happening.effect(picture)),
             });
             picture.sections.headline = Headline {
                 now: headline::now(paint::scene(picture)),

@@ -1,6 +1,7 @@
 //! One replica as a child process: started, watched, and started again when it ends, as Kubernetes would.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -82,12 +83,27 @@ pub enum Life {
     Down {
         /// Whether somebody asked for it.
         asked: bool,
+        /// When its process ended.
+        at: Instant,
+        /// What ended it, unless it exited.
+        signal: Option<i32>,
     },
     /// It never got to listen; why, with the last lines of its log.
     GivenUp {
         /// For people.
         why: String,
     },
+}
+
+impl Life {
+    /// Before it was ever started.
+    pub fn not_yet() -> Self {
+        Self::Down {
+            asked: true,
+            at: Instant::now(),
+            signal: None,
+        }
+    }
 }
 
 /// Drives one replica until `end`; then it is asked to leave, and killed if it does not.
@@ -104,6 +120,8 @@ pub async fn keep(
             Err(error) => Ended {
                 listened: false,
                 asked: false,
+                at: Instant::now(),
+                signal: None,
                 why: format!("{error:#}"),
             },
         };
@@ -116,7 +134,11 @@ pub async fn keep(
             life.send_replace(Life::GivenUp { why: ended.why });
             return;
         }
-        life.send_replace(Life::Down { asked: ended.asked });
+        life.send_replace(Life::Down {
+            asked: ended.asked,
+            at: ended.at,
+            signal: ended.signal,
+        });
         tokio::select! {
             () = sleep(RESTART_AFTER) => {}
             () = end.cancelled() => {}
@@ -145,6 +167,8 @@ fn start(launch: &Launch) -> anyhow::Result<Child> {
 struct Ended {
     listened: bool,
     asked: bool,
+    at: Instant,
+    signal: Option<i32>,
     why: String,
 }
 
@@ -200,6 +224,7 @@ async fn live(
             }
         }
     };
+    let at = Instant::now();
     // Its last words are still in the pipes.
     let last_words = async {
         tokio::select! {
@@ -212,7 +237,7 @@ async fn live(
     while let Ok(line) = said.try_recv() {
         watched.hear(line);
     }
-    watched.ended(status)
+    watched.ended(status, at)
 }
 
 impl Watched<'_> {
@@ -264,12 +289,15 @@ impl Watched<'_> {
         let _ = group.map(|group| kill_process_group(group, signal));
     }
 
-    fn ended(self, status: std::io::Result<ExitStatus>) -> Ended {
+    fn ended(self, status: std::io::Result<ExitStatus>, at: Instant) -> Ended {
+        let signal = status.as_ref().ok().and_then(ExitStatus::signal);
         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let tail: Vec<String> = self.tail.into();
         Ended {
             listened: self.listened,
             asked: self.asked,
+            at,
+            signal,
             why: format!("it ended ({how}):\n  {}", tail.join("\n  ")),
         }
     }
@@ -328,13 +356,23 @@ mod tests {
     #[tokio::test]
     async fn a_killed_replica_is_started_again_and_leaves_with_the_demo() {
         let (orders, inbox) = mpsc::channel(4);
-        let (life, mut seen) = watch::channel(Life::Down { asked: true });
+        let (life, mut seen) = watch::channel(Life::not_yet());
         let end = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(keep(shell(LISTENS), inbox, life, end.clone()));
         let first = until(&mut seen, |life| matches!(life, Life::Up { .. })).await;
         orders.send(Order::Kill).await.unwrap();
-        until(&mut seen, |life| matches!(life, Life::Down { asked: true })).await;
+        until(&mut seen, |life| {
+            matches!(
+                life,
+                Life::Down {
+                    asked: true,
+                    signal: Some(9),
+                    ..
+                }
+            )
+        })
+        .await;
         let second = until(&mut seen, |life| matches!(life, Life::Up { .. })).await;
         assert_ne!(pid_of(&first), pid_of(&second));
         end.cancel();
@@ -346,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn a_frozen_replica_is_thawed_and_leaves_with_the_demo_even_frozen() {
         let (orders, inbox) = mpsc::channel(4);
-        let (life, mut seen) = watch::channel(Life::Down { asked: true });
+        let (life, mut seen) = watch::channel(Life::not_yet());
         let end = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(keep(shell(LISTENS), inbox, life, end.clone()));
@@ -367,7 +405,7 @@ mod tests {
     async fn one_that_never_listens_is_given_up_with_its_last_words() {
         tokio::time::pause();
         let (_orders, inbox) = mpsc::channel(4);
-        let (life, seen) = watch::channel(Life::Down { asked: true });
+        let (life, seen) = watch::channel(Life::not_yet());
         keep(
             shell("echo token refused >&2; exit 3"),
             inbox,
