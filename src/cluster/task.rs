@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -179,23 +180,21 @@ impl Round {
             ..
         } = &mut self.parts;
         let (store, id, clock) = (member.store().clone(), member.id.clone(), member.permit.clock().clone());
+        let mut act = |call: BoxFuture<'static, Event>| drop(self.acts.spawn(call));
         match effect {
             Effect::Renew => match healthy() {
-                Ok(()) => drop(self.acts.spawn(calls::renew(store, id, beat(), clock))),
-                Err(why) => drop(self.acts.spawn(calls::held(&why, clock.now_ms()))),
+                Ok(()) => act(Box::pin(calls::renew(store, id, beat(), clock))),
+                Err(why) => act(Box::pin(calls::held(&why, clock.now_ms()))),
             },
-            Effect::Look => drop(self.acts.spawn(calls::look(store, clock))),
+            Effect::Look => act(Box::pin(calls::look(store, clock))),
             Effect::Claim { shard, previous } => {
-                drop(self.acts.spawn(calls::claim(store, id, shard, previous)));
+                act(Box::pin(calls::claim(store, id, shard, previous)));
             }
             Effect::Release { shard, epoch, trace } => {
-                drop(self.acts.spawn(calls::release(store, id, shard, epoch, trace)));
+                act(Box::pin(calls::release(store, id, shard, epoch, trace)));
             }
             Effect::Fence { death, overdue_ms } => {
-                drop(
-                    self.acts
-                        .spawn(calls::fence(store, death, overdue_ms, Arc::clone(trail))),
-                );
+                act(Box::pin(calls::fence(store, death, overdue_ms, Arc::clone(trail))));
             }
             Effect::Assign {
                 term,
@@ -209,13 +208,13 @@ impl Round {
                     moved,
                     begin,
                 };
-                drop(self.acts.spawn(calls::assign(store, assign, Arc::clone(trail))));
+                act(Box::pin(calls::assign(store, assign, Arc::clone(trail))));
             }
-            Effect::Tell(members) => drop(self.acts.spawn(calls::tell(store, members))),
-            Effect::Campaign => drop(self.acts.spawn(calls::campaign(store, id, clock))),
-            Effect::NewTerm => drop(self.acts.spawn(calls::new_term(store, id))),
-            Effect::Resign { term } => drop(self.acts.spawn(calls::resign(store, id, term))),
-            Effect::Drain => drop(self.acts.spawn(calls::drain(store, id))),
+            Effect::Tell(members) => act(Box::pin(calls::tell(store, members))),
+            Effect::Campaign => act(Box::pin(calls::campaign(store, id, clock))),
+            Effect::NewTerm => act(Box::pin(calls::new_term(store, id))),
+            Effect::Resign { term } => act(Box::pin(calls::resign(store, id, term))),
+            Effect::Drain => act(Box::pin(calls::drain(store, id))),
             Effect::Lease(order) => outside.lease(order),
             Effect::Permit { until_ms } => {
                 member.permit.extend(until_ms);

@@ -4,12 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
+    Answer, Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
     MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, SharedStore, Store, StoreError, Unread, Written,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
@@ -120,7 +119,6 @@ impl Observed {
     }
 }
 
-#[async_trait]
 impl Store for Observed {
     fn describe(&self) -> String {
         self.store.describe()
@@ -134,208 +132,204 @@ impl Store for Observed {
         self.store.set_write_schema(schema);
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.call(META, "ping", any, self.store.ping()).await
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(self.call(META, "ping", any, self.store.ping()))
     }
 
-    async fn now_ms(&self) -> Result<i64, StoreError> {
-        self.call(META, "now_ms", any, self.store.now_ms()).await
+    fn now_ms(&self) -> Answer<'_, i64> {
+        Box::pin(self.call(META, "now_ms", any, self.store.now_ms()))
     }
 
-    async fn join(&self, member: MemberRow) -> Result<(), StoreError> {
-        self.call(MEMBERS, "join", any, self.store.join(member)).await
+    fn join(&self, member: MemberRow) -> Answer<'_, ()> {
+        Box::pin(self.call(MEMBERS, "join", any, self.store.join(member)))
     }
 
-    async fn renew(&self, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError> {
+    fn renew<'a>(&'a self, id: &'a MemberId, beat: &'a Beat) -> Answer<'a, Option<MemberRow>> {
         let call = self.store.renew(id, beat);
-        self.call(MEMBERS, "renew", Option::is_some, call).await
+        Box::pin(self.call(MEMBERS, "renew", Option::is_some, call))
     }
 
-    async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        self.call(MEMBERS, "members", any, self.store.members()).await
+    fn members(&self) -> Answer<'_, Vec<MemberRow>> {
+        Box::pin(self.call(MEMBERS, "members", any, self.store.members()))
     }
 
-    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError> {
-        self.call(MEMBERS, "fence", |done| *done, self.store.fence(fence)).await
+    fn fence<'a>(&'a self, fence: &'a Fence) -> Answer<'a, bool> {
+        Box::pin(self.call(MEMBERS, "fence", |done| *done, self.store.fence(fence)))
     }
 
-    async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
+    fn set_state<'a>(&'a self, id: &'a MemberId, state: MemberState) -> Answer<'a, bool> {
         let call = self.store.set_state(id, state);
-        self.call(MEMBERS, "set_state", |done| *done, call).await
+        Box::pin(self.call(MEMBERS, "set_state", |done| *done, call))
     }
 
-    async fn scan(&self) -> Result<Scan, StoreError> {
-        self.call(MEMBERS, "scan", any, self.store.scan()).await
+    fn scan(&self) -> Answer<'_, Scan> {
+        Box::pin(self.call(MEMBERS, "scan", any, self.store.scan()))
     }
 
-    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError> {
-        self.call(META, "new_term", any, self.store.new_term(me)).await
+    fn new_term<'a>(&'a self, me: &'a MemberId) -> Answer<'a, u64> {
+        Box::pin(self.call(META, "new_term", any, self.store.new_term(me)))
     }
 
-    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError> {
+    fn campaign<'a>(&'a self, me: &'a MemberId, lease_ms: i64) -> Answer<'a, Campaign> {
         let call = self.store.campaign(me, lease_ms);
-        self.call(META, "campaign", any, call).await
+        Box::pin(self.call(META, "campaign", any, call))
     }
 
-    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError> {
+    fn resign<'a>(&'a self, me: &'a MemberId, term: u64) -> Answer<'a, bool> {
         let call = self.store.resign(me, term);
-        self.call(META, "resign", |done| *done, call).await
+        Box::pin(self.call(META, "resign", |done| *done, call))
     }
 
-    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
+    fn assign<'a>(&'a self, term: u64, assignments: &'a [Assignment]) -> Answer<'a, Vec<u32>> {
         let asked = assignments.len();
         let call = self.store.assign(term, assignments);
-        self.call(SHARDS, "assign", |done: &Vec<u32>| done.len() == asked, call)
-            .await
+        Box::pin(self.call(SHARDS, "assign", move |done: &Vec<u32>| done.len() == asked, call))
     }
 
-    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
-        self.call(MEMBERS, "tell", any, self.store.tell(members)).await
+    fn tell<'a>(&'a self, members: &'a [MemberId]) -> Answer<'a, ()> {
+        Box::pin(self.call(MEMBERS, "tell", any, self.store.tell(members)))
     }
 
-    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
-        self.call(SHARDS, "shards", any, self.store.shards()).await
+    fn shards(&self) -> Answer<'_, Vec<ShardRow>> {
+        Box::pin(self.call(SHARDS, "shards", any, self.store.shards()))
     }
 
-    async fn claim_shard(
-        &self,
+    fn claim_shard<'a>(
+        &'a self,
         id: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<Option<ShardRow>, StoreError> {
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, Option<ShardRow>> {
         let call = self.store.claim_shard(id, previous, me);
-        self.call(SHARDS, "claim_shard", Option::is_some, call).await
+        Box::pin(self.call(SHARDS, "claim_shard", Option::is_some, call))
     }
 
-    async fn save_session(
-        &self,
+    fn save_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        session: Option<&GatewaySession>,
-        trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        session: Option<&'a GatewaySession>,
+        trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let call = self.store.save_session(id, me, epoch, session, trace);
-        self.call(SHARDS, "save_session", |done| *done, call).await
+        Box::pin(self.call(SHARDS, "save_session", |done| *done, call))
     }
 
-    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError> {
+    fn save_trace<'a>(&'a self, id: u32, me: &'a MemberId, epoch: Epoch, trace: &'a str) -> Answer<'a, bool> {
         let call = self.store.save_trace(id, me, epoch, trace);
-        self.call(SHARDS, "save_trace", |done| *done, call).await
+        Box::pin(self.call(SHARDS, "save_trace", |done| *done, call))
     }
 
-    async fn save_node_session(
-        &self,
+    fn save_node_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        node: &NodeName,
-        session: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        node: &'a NodeName,
+        session: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let call = self.store.save_node_session(id, me, epoch, node, session);
-        self.call(SHARDS, "save_node_session", |done| *done, call).await
+        Box::pin(self.call(SHARDS, "save_node_session", |done| *done, call))
     }
 
-    async fn release_shard(
-        &self,
+    fn release_shard<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let call = self.store.release_shard(id, me, epoch, trace);
-        self.call(SHARDS, "release_shard", |done| *done, call).await
+        Box::pin(self.call(SHARDS, "release_shard", |done| *done, call))
     }
 
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
+    fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()> {
         let call = self.store.seal(shard, previous, me);
-        self.call(GUILDS, "seal", any, call).await
+        Box::pin(self.call(GUILDS, "seal", any, call))
     }
 
-    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
-        self.call(GUILDS, "sealed", any, self.store.sealed(shard, me)).await
+    fn sealed<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Sealed> {
+        Box::pin(self.call(GUILDS, "sealed", any, self.store.sealed(shard, me)))
     }
 
-    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
+    fn sealed_unread<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Unread> {
         let call = self.store.sealed_unread(shard, me);
-        self.call(GUILDS, "sealed_unread", any, call).await
+        Box::pin(self.call(GUILDS, "sealed_unread", any, call))
     }
 
-    async fn claim_guild(
-        &self,
+    fn claim_guild<'a>(
+        &'a self,
         id: GuildId,
         shard: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<GuildClaim, StoreError> {
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, GuildClaim> {
         let call = self.store.claim_guild(id, shard, previous, me);
         let won = |claim: &GuildClaim| !matches!(claim, GuildClaim::Theirs);
-        self.call(GUILDS, "claim_guild", won, call).await
+        Box::pin(self.call(GUILDS, "claim_guild", won, call))
     }
 
-    async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError> {
-        self.call(GUILDS, "guild", any, self.store.guild(id)).await
+    fn guild(&self, id: GuildId) -> Answer<'_, Option<GuildRow>> {
+        Box::pin(self.call(GUILDS, "guild", any, self.store.guild(id)))
     }
 
-    async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
+    fn write_guild<'a>(&'a self, write: &'a GuildWrite) -> Answer<'a, Written> {
         if let Some(bytes) = size(write) {
             self.observer.snapshot(bytes);
         }
         let won = |written: &Written| *written != Written::Lost;
-        self.call(GUILDS, "write_guild", won, self.store.write_guild(write))
-            .await
+        Box::pin(self.call(GUILDS, "write_guild", won, self.store.write_guild(write)))
     }
 
-    async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
-        self.call(GUILDS, "checkpoint", any, self.store.checkpoint(batch)).await
+    fn checkpoint<'a>(&'a self, batch: &'a [Checkpoint]) -> Answer<'a, Vec<GuildId>> {
+        Box::pin(self.call(GUILDS, "checkpoint", any, self.store.checkpoint(batch)))
     }
 
-    async fn delete_guild(&self, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
+    fn delete_guild<'a>(&'a self, id: GuildId, me: &'a MemberId, epoch: Epoch) -> Answer<'a, bool> {
         let call = self.store.delete_guild(id, me, epoch);
-        self.call(GUILDS, "delete_guild", |done| *done, call).await
+        Box::pin(self.call(GUILDS, "delete_guild", |done| *done, call))
     }
 
-    async fn active_guilds(&self) -> Result<u64, StoreError> {
-        self.call(GUILDS, "active_guilds", any, self.store.active_guilds())
-            .await
+    fn active_guilds(&self) -> Answer<'_, u64> {
+        Box::pin(self.call(GUILDS, "active_guilds", any, self.store.active_guilds()))
     }
 
-    async fn lower_schema(&self, shard: u32, me: &MemberId) -> Result<u64, StoreError> {
+    fn lower_schema<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, u64> {
         let call = self.store.lower_schema(shard, me);
-        self.call(GUILDS, "lower_schema", any, call).await
+        Box::pin(self.call(GUILDS, "lower_schema", any, call))
     }
 
-    async fn guild_failed(&self, id: GuildId, me: &MemberId, epoch: Epoch, why: &str) -> Result<u32, StoreError> {
+    fn guild_failed<'a>(&'a self, id: GuildId, me: &'a MemberId, epoch: Epoch, why: &'a str) -> Answer<'a, u32> {
         let call = self.store.guild_failed(id, me, epoch, why);
-        self.call(GUILDS, "guild_failed", any, call).await
+        Box::pin(self.call(GUILDS, "guild_failed", any, call))
     }
 
-    async fn release_guild(&self, id: GuildId) -> Result<bool, StoreError> {
+    fn release_guild(&self, id: GuildId) -> Answer<'_, bool> {
         let call = self.store.release_guild(id);
-        self.call(GUILDS, "release_guild", |done| *done, call).await
+        Box::pin(self.call(GUILDS, "release_guild", |done| *done, call))
     }
 
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.call(GUILDS, "quarantined", any, self.store.quarantined()).await
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        Box::pin(self.call(GUILDS, "quarantined", any, self.store.quarantined()))
     }
 
-    async fn record_recoveries(&self, recoveries: &[RecoveryRow]) -> Result<(), StoreError> {
+    fn record_recoveries<'a>(&'a self, recoveries: &'a [RecoveryRow]) -> Answer<'a, ()> {
         let call = self.store.record_recoveries(recoveries);
-        self.call(RECOVERIES, "record_recoveries", any, call).await
+        Box::pin(self.call(RECOVERIES, "record_recoveries", any, call))
     }
 
-    async fn recoveries(&self, limit: usize) -> Result<Vec<RecoveryRow>, StoreError> {
-        self.call(RECOVERIES, "recoveries", any, self.store.recoveries(limit))
-            .await
+    fn recoveries(&self, limit: usize) -> Answer<'_, Vec<RecoveryRow>> {
+        Box::pin(self.call(RECOVERIES, "recoveries", any, self.store.recoveries(limit)))
     }
 
-    async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {
-        self.call(META, "meta", any, self.store.meta(key)).await
+    fn meta<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Value>> {
+        Box::pin(self.call(META, "meta", any, self.store.meta(key)))
     }
 
-    async fn put_meta(&self, key: &str, expected: Option<&Value>, value: &Value) -> Result<bool, StoreError> {
+    fn put_meta<'a>(&'a self, key: &'a str, expected: Option<&'a Value>, value: &'a Value) -> Answer<'a, bool> {
         let call = self.store.put_meta(key, expected, value);
-        self.call(META, "put_meta", |done| *done, call).await
+        Box::pin(self.call(META, "put_meta", |done| *done, call))
     }
 }
 

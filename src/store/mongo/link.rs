@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{
@@ -162,12 +163,13 @@ impl Link {
         {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(async move {
+            // Boxed: one kind of task, not one for each operation.
+            tasks.spawn(Box::pin(async move {
                 let result = operation.await;
                 drop(slot);
                 // Nobody waits any more when the deadline has passed.
                 drop(reply.send(result));
-            });
+            }) as BoxFuture<'static, ()>);
         }
         match (timeout_at(deadline, answer).await, kind) {
             (Ok(Ok(result)), _) => result.map_err(Failure::Driver),

@@ -15,7 +15,6 @@ mod writes;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, IndexOptions};
@@ -25,9 +24,9 @@ use tokio::time::Instant;
 use self::link::{Kind, Link, meaning};
 use super::gate::Gate;
 use super::{
-    Assignment, Beat, Campaign, Checkpoint, FINAL_KEPT_MS, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite,
-    MemberRow, MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written,
-    schema,
+    Answer, Assignment, Beat, Campaign, Checkpoint, FINAL_KEPT_MS, Fence, GatewaySession, GuildClaim, GuildRow,
+    GuildWrite, MemberRow, MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread,
+    Written, schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
@@ -118,7 +117,6 @@ fn without_password(address: &str, error: &str) -> String {
     }
 }
 
-#[async_trait]
 impl Store for MongoStore {
     fn describe(&self) -> String {
         self.link.place().to_owned()
@@ -133,203 +131,211 @@ impl Store for MongoStore {
             .store(schema.clamp(schema::OLDEST, SCHEMA), Ordering::Relaxed);
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        members::ping(&self.link).await
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(members::ping(&self.link))
     }
 
-    async fn now_ms(&self) -> Result<i64, StoreError> {
-        let admin = self.link.admin();
-        let hello = async move { admin.run_command(doc! { "hello": 1 }).await };
-        let answer = self.link.run("reading the clock", Kind::Read, hello).await?;
-        answer
-            .get_datetime("localTime")
-            .map(|time| time.timestamp_millis())
-            .map_err(|error| StoreError::Refused {
-                what: "reading the clock",
-                source: error.to_string().into(),
-            })
-    }
-
-    async fn join(&self, member: MemberRow) -> Result<(), StoreError> {
-        members::join(&self.link, &member).await
-    }
-
-    async fn renew(&self, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError> {
-        members::renew(&self.link, id, beat).await
-    }
-
-    async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        let members = members::all(&self.link).await?;
-        self.set_write_schema(schema::writable(&members));
-        Ok(members)
-    }
-
-    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError> {
-        members::fence(&self.link, fence).await
-    }
-
-    async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
-        members::set_state(&self.link, id, state).await
-    }
-
-    async fn scan(&self) -> Result<Scan, StoreError> {
-        let shards = shards::all(&self.link).await?;
-        let (found, leader) = tokio::join!(members::all_now(&self.link), election::leader(&self.link));
-        let (now_ms, members) = match found? {
-            Some(found) => found,
-            None => (self.now_ms().await?, Vec::new()),
-        };
-        self.set_write_schema(schema::writable(&members));
-        Ok(Scan {
-            now_ms,
-            members,
-            shards,
-            leader: leader?,
+    fn now_ms(&self) -> Answer<'_, i64> {
+        Box::pin(async move {
+            let admin = self.link.admin();
+            let hello = async move { admin.run_command(doc! { "hello": 1 }).await };
+            let answer = self.link.run("reading the clock", Kind::Read, hello).await?;
+            answer
+                .get_datetime("localTime")
+                .map(|time| time.timestamp_millis())
+                .map_err(|error| StoreError::Refused {
+                    what: "reading the clock",
+                    source: error.to_string().into(),
+                })
         })
     }
 
-    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError> {
-        election::new_term(&self.link, me).await
+    fn join(&self, member: MemberRow) -> Answer<'_, ()> {
+        Box::pin(async move { members::join(&self.link, &member).await })
     }
 
-    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError> {
-        election::campaign(&self.link, me, lease_ms).await
+    fn renew<'a>(&'a self, id: &'a MemberId, beat: &'a Beat) -> Answer<'a, Option<MemberRow>> {
+        Box::pin(members::renew(&self.link, id, beat))
     }
 
-    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError> {
-        election::resign(&self.link, me, term).await
+    fn members(&self) -> Answer<'_, Vec<MemberRow>> {
+        Box::pin(async move {
+            let members = members::all(&self.link).await?;
+            self.set_write_schema(schema::writable(&members));
+            Ok(members)
+        })
     }
 
-    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
-        shards::assign(&self.link, term, assignments).await
+    fn fence<'a>(&'a self, fence: &'a Fence) -> Answer<'a, bool> {
+        Box::pin(members::fence(&self.link, fence))
     }
 
-    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
-        members::tell(&self.link, members).await
+    fn set_state<'a>(&'a self, id: &'a MemberId, state: MemberState) -> Answer<'a, bool> {
+        Box::pin(members::set_state(&self.link, id, state))
     }
 
-    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
-        shards::all(&self.link).await
+    fn scan(&self) -> Answer<'_, Scan> {
+        Box::pin(async move {
+            let shards = shards::all(&self.link).await?;
+            let (found, leader) = tokio::join!(members::all_now(&self.link), election::leader(&self.link));
+            let (now_ms, members) = match found? {
+                Some(found) => found,
+                None => (self.now_ms().await?, Vec::new()),
+            };
+            self.set_write_schema(schema::writable(&members));
+            Ok(Scan {
+                now_ms,
+                members,
+                shards,
+                leader: leader?,
+            })
+        })
     }
 
-    async fn claim_shard(
-        &self,
+    fn new_term<'a>(&'a self, me: &'a MemberId) -> Answer<'a, u64> {
+        Box::pin(election::new_term(&self.link, me))
+    }
+
+    fn campaign<'a>(&'a self, me: &'a MemberId, lease_ms: i64) -> Answer<'a, Campaign> {
+        Box::pin(election::campaign(&self.link, me, lease_ms))
+    }
+
+    fn resign<'a>(&'a self, me: &'a MemberId, term: u64) -> Answer<'a, bool> {
+        Box::pin(election::resign(&self.link, me, term))
+    }
+
+    fn assign<'a>(&'a self, term: u64, assignments: &'a [Assignment]) -> Answer<'a, Vec<u32>> {
+        Box::pin(shards::assign(&self.link, term, assignments))
+    }
+
+    fn tell<'a>(&'a self, members: &'a [MemberId]) -> Answer<'a, ()> {
+        Box::pin(members::tell(&self.link, members))
+    }
+
+    fn shards(&self) -> Answer<'_, Vec<ShardRow>> {
+        Box::pin(shards::all(&self.link))
+    }
+
+    fn claim_shard<'a>(
+        &'a self,
         id: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<Option<ShardRow>, StoreError> {
-        shards::claim(&self.link, id, previous, me).await
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, Option<ShardRow>> {
+        Box::pin(shards::claim(&self.link, id, previous, me))
     }
 
-    async fn save_session(
-        &self,
+    fn save_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        session: Option<&GatewaySession>,
-        trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        shards::save_session(&self.link, (id, me, epoch), session, trace).await
+        session: Option<&'a GatewaySession>,
+        trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
+        Box::pin(shards::save_session(&self.link, (id, me, epoch), session, trace))
     }
 
-    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError> {
-        shards::save_trace(&self.link, (id, me, epoch), trace).await
+    fn save_trace<'a>(&'a self, id: u32, me: &'a MemberId, epoch: Epoch, trace: &'a str) -> Answer<'a, bool> {
+        Box::pin(shards::save_trace(&self.link, (id, me, epoch), trace))
     }
 
-    async fn save_node_session(
-        &self,
+    fn save_node_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        node: &NodeName,
-        session: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        shards::save_node_session(&self.link, (id, me, epoch), node, session).await
+        node: &'a NodeName,
+        session: Option<&'a str>,
+    ) -> Answer<'a, bool> {
+        Box::pin(shards::save_node_session(&self.link, (id, me, epoch), node, session))
     }
 
-    async fn release_shard(
-        &self,
+    fn release_shard<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        self.members().await?;
-        self.lower_schema(id, me).await?;
-        shards::release(&self.link, id, me, epoch, trace).await
+        trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move {
+            self.members().await?;
+            self.lower_schema(id, me).await?;
+            shards::release(&self.link, id, me, epoch, trace).await
+        })
     }
 
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
-        guilds::seal(&self.link, shard, previous, me).await
+    fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()> {
+        Box::pin(guilds::seal(&self.link, shard, previous, me))
     }
 
-    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
-        guilds::sealed(&self.link, shard, me).await
+    fn sealed<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Sealed> {
+        Box::pin(guilds::sealed(&self.link, shard, me))
     }
 
-    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
-        guilds::sealed_unread(&self.link, shard, me).await
+    fn sealed_unread<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Unread> {
+        Box::pin(guilds::sealed_unread(&self.link, shard, me))
     }
 
-    async fn claim_guild(
-        &self,
+    fn claim_guild<'a>(
+        &'a self,
         id: GuildId,
         shard: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<GuildClaim, StoreError> {
-        guilds::claim(&self.link, id, shard, previous, me, self.write_schema()).await
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, GuildClaim> {
+        Box::pin(guilds::claim(&self.link, id, shard, previous, me, self.write_schema()))
     }
 
-    async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError> {
-        guilds::one(&self.link, id).await
+    fn guild(&self, id: GuildId) -> Answer<'_, Option<GuildRow>> {
+        Box::pin(guilds::one(&self.link, id))
     }
 
-    async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
-        writes::write(&self.link, write, self.write_schema()).await
+    fn write_guild<'a>(&'a self, write: &'a GuildWrite) -> Answer<'a, Written> {
+        Box::pin(writes::write(&self.link, write, self.write_schema()))
     }
 
-    async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
-        writes::checkpoint(&self.link, batch).await
+    fn checkpoint<'a>(&'a self, batch: &'a [Checkpoint]) -> Answer<'a, Vec<GuildId>> {
+        Box::pin(writes::checkpoint(&self.link, batch))
     }
 
-    async fn delete_guild(&self, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
-        guilds::delete(&self.link, id, me, epoch).await
+    fn delete_guild<'a>(&'a self, id: GuildId, me: &'a MemberId, epoch: Epoch) -> Answer<'a, bool> {
+        Box::pin(guilds::delete(&self.link, id, me, epoch))
     }
 
-    async fn active_guilds(&self) -> Result<u64, StoreError> {
-        guilds::active(&self.link).await
+    fn active_guilds(&self) -> Answer<'_, u64> {
+        Box::pin(guilds::active(&self.link))
     }
 
-    async fn lower_schema(&self, shard: u32, me: &MemberId) -> Result<u64, StoreError> {
-        guilds::lower(&self.link, shard, me, self.write_schema()).await
+    fn lower_schema<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, u64> {
+        Box::pin(guilds::lower(&self.link, shard, me, self.write_schema()))
     }
 
-    async fn guild_failed(&self, id: GuildId, me: &MemberId, epoch: Epoch, why: &str) -> Result<u32, StoreError> {
-        quarantine::failed(&self.link, id, me, epoch, why).await
+    fn guild_failed<'a>(&'a self, id: GuildId, me: &'a MemberId, epoch: Epoch, why: &'a str) -> Answer<'a, u32> {
+        Box::pin(quarantine::failed(&self.link, id, me, epoch, why))
     }
 
-    async fn release_guild(&self, id: GuildId) -> Result<bool, StoreError> {
-        quarantine::release(&self.link, id).await
+    fn release_guild(&self, id: GuildId) -> Answer<'_, bool> {
+        Box::pin(quarantine::release(&self.link, id))
     }
 
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        quarantine::all(&self.link).await
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        Box::pin(quarantine::all(&self.link))
     }
 
-    async fn record_recoveries(&self, recoveries: &[RecoveryRow]) -> Result<(), StoreError> {
-        quarantine::record(&self.link, recoveries).await
+    fn record_recoveries<'a>(&'a self, recoveries: &'a [RecoveryRow]) -> Answer<'a, ()> {
+        Box::pin(quarantine::record(&self.link, recoveries))
     }
 
-    async fn recoveries(&self, limit: usize) -> Result<Vec<RecoveryRow>, StoreError> {
-        quarantine::recoveries(&self.link, limit).await
+    fn recoveries(&self, limit: usize) -> Answer<'_, Vec<RecoveryRow>> {
+        Box::pin(quarantine::recoveries(&self.link, limit))
     }
 
-    async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {
-        members::meta(&self.link, key).await
+    fn meta<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Value>> {
+        Box::pin(members::meta(&self.link, key))
     }
 
-    async fn put_meta(&self, key: &str, expected: Option<&Value>, value: &Value) -> Result<bool, StoreError> {
-        members::put_meta(&self.link, key, expected, value).await
+    fn put_meta<'a>(&'a self, key: &'a str, expected: Option<&'a Value>, value: &'a Value) -> Answer<'a, bool> {
+        Box::pin(members::put_meta(&self.link, key, expected, value))
     }
 }

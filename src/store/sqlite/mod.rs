@@ -15,14 +15,13 @@ mod thread;
 
 use std::path::Path;
 
-use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::thread::{Kind, Thread};
 use super::gate::Gate;
 use super::{
-    Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
+    Answer, Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
     MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written, schema,
 };
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
@@ -65,7 +64,6 @@ impl SqliteStore {
     }
 }
 
-#[async_trait]
 impl Store for SqliteStore {
     fn describe(&self) -> String {
         format!("sqlite:{}", self.path)
@@ -80,264 +78,273 @@ impl Store for SqliteStore {
             .store(schema.clamp(schema::OLDEST, SCHEMA), Ordering::Relaxed);
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.thread.call("ping", Kind::Write, tables::ping).await
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(self.thread.call("ping", Kind::Write, tables::ping))
     }
 
-    async fn now_ms(&self) -> Result<i64, StoreError> {
-        self.thread.call("reading the clock", Kind::Read, tables::now_ms).await
+    fn now_ms(&self) -> Answer<'_, i64> {
+        Box::pin(self.thread.call("reading the clock", Kind::Read, tables::now_ms))
     }
 
-    async fn join(&self, member: MemberRow) -> Result<(), StoreError> {
+    fn join(&self, member: MemberRow) -> Answer<'_, ()> {
         let job = move |db: &_| members::join(db, &member);
-        self.thread.call("joining", Kind::Write, job).await
+        Box::pin(self.thread.call("joining", Kind::Write, job))
     }
 
-    async fn renew(&self, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError> {
+    fn renew<'a>(&'a self, id: &'a MemberId, beat: &'a Beat) -> Answer<'a, Option<MemberRow>> {
         let (id, beat) = (id.clone(), beat.clone());
         let job = move |db: &_| members::renew(db, &id, &beat);
-        self.thread.call("renewing", Kind::Write, job).await
+        Box::pin(self.thread.call("renewing", Kind::Write, job))
     }
 
-    async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        let members = self.thread.call("reading members", Kind::Read, members::all).await?;
-        self.set_write_schema(schema::writable(&members));
-        Ok(members)
+    fn members(&self) -> Answer<'_, Vec<MemberRow>> {
+        Box::pin(async move {
+            let members = self.thread.call("reading members", Kind::Read, members::all).await?;
+            self.set_write_schema(schema::writable(&members));
+            Ok(members)
+        })
     }
 
-    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError> {
+    fn fence<'a>(&'a self, fence: &'a Fence) -> Answer<'a, bool> {
         let fence = fence.clone();
         let job = move |db: &_| members::fence(db, &fence);
-        self.thread.call("fencing", Kind::Write, job).await
+        Box::pin(self.thread.call("fencing", Kind::Write, job))
     }
 
-    async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
+    fn set_state<'a>(&'a self, id: &'a MemberId, state: MemberState) -> Answer<'a, bool> {
         let id = id.clone();
         let job = move |db: &_| members::set_state(db, &id, state);
-        self.thread.call("changing a member's state", Kind::Write, job).await
+        Box::pin(self.thread.call("changing a member's state", Kind::Write, job))
     }
 
-    async fn scan(&self) -> Result<Scan, StoreError> {
-        let job = |db: &_| {
-            Ok(Scan {
-                now_ms: tables::now_ms(db)?,
-                members: members::all(db)?,
-                shards: shards::all(db)?,
-                leader: election::leader(db)?,
-            })
-        };
-        let scan = self.thread.call("looking at the cluster", Kind::Read, job).await?;
-        self.set_write_schema(schema::writable(&scan.members));
-        Ok(scan)
+    fn scan(&self) -> Answer<'_, Scan> {
+        Box::pin(async move {
+            let job = |db: &_| {
+                Ok(Scan {
+                    now_ms: tables::now_ms(db)?,
+                    members: members::all(db)?,
+                    shards: shards::all(db)?,
+                    leader: election::leader(db)?,
+                })
+            };
+            let scan = self.thread.call("looking at the cluster", Kind::Read, job).await?;
+            self.set_write_schema(schema::writable(&scan.members));
+            Ok(scan)
+        })
     }
 
-    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError> {
+    fn new_term<'a>(&'a self, me: &'a MemberId) -> Answer<'a, u64> {
         let me = me.clone();
         let job = move |db: &_| election::new_term(db, &me);
-        self.thread.call("beginning a term", Kind::Write, job).await
+        Box::pin(self.thread.call("beginning a term", Kind::Write, job))
     }
 
-    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError> {
+    fn campaign<'a>(&'a self, me: &'a MemberId, lease_ms: i64) -> Answer<'a, Campaign> {
         let me = me.clone();
         let job = move |db: &_| election::campaign(db, &me, lease_ms);
-        self.thread.call("electing a leader", Kind::Write, job).await
+        Box::pin(self.thread.call("electing a leader", Kind::Write, job))
     }
 
-    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError> {
+    fn resign<'a>(&'a self, me: &'a MemberId, term: u64) -> Answer<'a, bool> {
         let me = me.clone();
         let job = move |db: &_| election::resign(db, &me, term);
-        self.thread.call("resigning", Kind::Write, job).await
+        Box::pin(self.thread.call("resigning", Kind::Write, job))
     }
 
-    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
+    fn assign<'a>(&'a self, term: u64, assignments: &'a [Assignment]) -> Answer<'a, Vec<u32>> {
         let assignments = assignments.to_vec();
         let job = move |db: &_| shards::assign(db, term, &assignments);
-        self.thread.call("assigning shards", Kind::Write, job).await
+        Box::pin(self.thread.call("assigning shards", Kind::Write, job))
     }
 
-    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
+    fn tell<'a>(&'a self, members: &'a [MemberId]) -> Answer<'a, ()> {
         let told = members.to_vec();
         let job = move |db: &_| told.iter().try_for_each(|member| members::tell(db, member));
-        self.thread.call("telling members of shards", Kind::Write, job).await
+        Box::pin(self.thread.call("telling members of shards", Kind::Write, job))
     }
 
-    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
-        self.thread.call("reading shards", Kind::Read, shards::all).await
+    fn shards(&self) -> Answer<'_, Vec<ShardRow>> {
+        Box::pin(self.thread.call("reading shards", Kind::Read, shards::all))
     }
 
-    async fn claim_shard(
-        &self,
+    fn claim_shard<'a>(
+        &'a self,
         id: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<Option<ShardRow>, StoreError> {
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, Option<ShardRow>> {
         let (previous, me) = (previous.cloned(), me.clone());
         let job = move |db: &_| shards::claim(db, id, previous.as_ref(), &me);
-        self.thread.call("claiming a shard", Kind::Write, job).await
+        Box::pin(self.thread.call("claiming a shard", Kind::Write, job))
     }
 
-    async fn save_session(
-        &self,
+    fn save_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        session: Option<&GatewaySession>,
-        trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        session: Option<&'a GatewaySession>,
+        trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let (me, session, trace) = (me.clone(), session.cloned(), trace.map(str::to_owned));
         let job = move |db: &_| shards::save_session(db, id, &me, epoch, session.as_ref(), trace.as_deref());
-        self.thread.call("saving a gateway session", Kind::Write, job).await
+        Box::pin(self.thread.call("saving a gateway session", Kind::Write, job))
     }
 
-    async fn save_trace(&self, id: u32, me: &MemberId, epoch: Epoch, trace: &str) -> Result<bool, StoreError> {
+    fn save_trace<'a>(&'a self, id: u32, me: &'a MemberId, epoch: Epoch, trace: &'a str) -> Answer<'a, bool> {
         let (me, trace) = (me.clone(), trace.to_owned());
         let job = move |db: &_| shards::save_trace(db, id, &me, epoch, &trace);
-        self.thread.call("saving a trace", Kind::Write, job).await
+        Box::pin(self.thread.call("saving a trace", Kind::Write, job))
     }
 
-    async fn save_node_session(
-        &self,
+    fn save_node_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        node: &NodeName,
-        session: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        node: &'a NodeName,
+        session: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let (me, node, session) = (me.clone(), node.clone(), session.map(str::to_owned));
         let job = move |db: &_| shards::save_node_session(db, id, &me, epoch, &node, session.as_deref());
-        self.thread.call("saving a Lavalink session", Kind::Write, job).await
+        Box::pin(self.thread.call("saving a Lavalink session", Kind::Write, job))
     }
 
-    async fn release_shard(
-        &self,
+    fn release_shard<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        self.members().await?;
-        self.lower_schema(id, me).await?;
-        let (me, trace) = (me.clone(), trace.map(str::to_owned));
-        let job = move |db: &_| shards::release(db, id, &me, epoch, trace.as_deref());
-        self.thread.call("releasing a shard", Kind::Write, job).await
+        trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move {
+            self.members().await?;
+            self.lower_schema(id, me).await?;
+            let (me, trace) = (me.clone(), trace.map(str::to_owned));
+            let job = move |db: &_| shards::release(db, id, &me, epoch, trace.as_deref());
+            self.thread.call("releasing a shard", Kind::Write, job).await
+        })
     }
 
-    async fn seal(&self, shard: u32, previous: Option<&MemberId>, me: &MemberId) -> Result<(), StoreError> {
+    fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()> {
         let (previous, me) = (previous.cloned(), me.clone());
         let job = move |db: &_| guilds::seal(db, shard, previous.as_ref(), &me);
-        self.thread
-            .call("sealing the guilds of a shard", Kind::Write, job)
-            .await
+        Box::pin(self.thread.call("sealing the guilds of a shard", Kind::Write, job))
     }
 
-    async fn sealed(&self, shard: u32, me: &MemberId) -> Result<Sealed, StoreError> {
+    fn sealed<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Sealed> {
         let me = me.clone();
         let job = move |db: &_| guilds::sealed(db, shard, &me);
-        self.thread.call("reading the guilds of a shard", Kind::Read, job).await
+        Box::pin(self.thread.call("reading the guilds of a shard", Kind::Read, job))
     }
 
-    async fn sealed_unread(&self, shard: u32, me: &MemberId) -> Result<Unread, StoreError> {
+    fn sealed_unread<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Unread> {
         let me = me.clone();
         let job = move |db: &_| guilds::sealed_unread(db, shard, &me);
-        self.thread.call("listing the guilds of a shard", Kind::Read, job).await
+        Box::pin(self.thread.call("listing the guilds of a shard", Kind::Read, job))
     }
 
-    async fn claim_guild(
-        &self,
+    fn claim_guild<'a>(
+        &'a self,
         id: GuildId,
         shard: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<GuildClaim, StoreError> {
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, GuildClaim> {
         let (previous, me) = (previous.cloned(), me.clone());
         let write_schema = self.write_schema();
         let job = move |db: &_| guilds::claim(db, id, shard, previous.as_ref(), &me, write_schema);
-        self.thread.call("claiming a guild", Kind::Write, job).await
+        Box::pin(self.thread.call("claiming a guild", Kind::Write, job))
     }
 
-    async fn guild(&self, id: GuildId) -> Result<Option<GuildRow>, StoreError> {
+    fn guild(&self, id: GuildId) -> Answer<'_, Option<GuildRow>> {
         let job = move |db: &_| guilds::one(db, id);
-        self.thread.call("reading a guild", Kind::Read, job).await
+        Box::pin(self.thread.call("reading a guild", Kind::Read, job))
     }
 
-    async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
+    fn write_guild<'a>(&'a self, write: &'a GuildWrite) -> Answer<'a, Written> {
         let write = write.clone();
         let write_schema = self.write_schema();
         let job = move |db: &_| guilds::write(db, &write, write_schema);
-        self.thread.call("writing a guild", Kind::Write, job).await
+        Box::pin(self.thread.call("writing a guild", Kind::Write, job))
     }
 
-    async fn checkpoint(&self, batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
-        let mut lost = Vec::new();
-        for part in batch.chunks(super::CHECKPOINT_BATCH) {
-            let part = part.to_vec();
-            let job = move |db: &_| guilds::checkpoint(db, &part);
-            lost.extend(self.thread.call("auto-saving", Kind::Write, job).await?);
-        }
-        Ok(lost)
+    fn checkpoint<'a>(&'a self, batch: &'a [Checkpoint]) -> Answer<'a, Vec<GuildId>> {
+        Box::pin(async move {
+            let mut lost = Vec::new();
+            for part in batch.chunks(super::CHECKPOINT_BATCH) {
+                let part = part.to_vec();
+                let job = move |db: &_| guilds::checkpoint(db, &part);
+                lost.extend(self.thread.call("auto-saving", Kind::Write, job).await?);
+            }
+            Ok(lost)
+        })
     }
 
-    async fn delete_guild(&self, id: GuildId, me: &MemberId, epoch: Epoch) -> Result<bool, StoreError> {
+    fn delete_guild<'a>(&'a self, id: GuildId, me: &'a MemberId, epoch: Epoch) -> Answer<'a, bool> {
         let me = me.clone();
         let job = move |db: &_| guilds::delete(db, id, &me, epoch);
-        self.thread.call("deleting a guild", Kind::Write, job).await
+        Box::pin(self.thread.call("deleting a guild", Kind::Write, job))
     }
 
-    async fn active_guilds(&self) -> Result<u64, StoreError> {
-        self.thread.call("counting guilds", Kind::Read, guilds::active).await
+    fn active_guilds(&self) -> Answer<'_, u64> {
+        Box::pin(self.thread.call("counting guilds", Kind::Read, guilds::active))
     }
 
-    async fn lower_schema(&self, shard: u32, me: &MemberId) -> Result<u64, StoreError> {
-        let (mut after, mut rewritten) = (None, 0);
-        loop {
-            let (me, schema) = (me.clone(), self.write_schema());
-            let job = move |db: &_| guilds::lower(db, shard, &me, schema, after);
-            let what = "rewriting records for an older version";
-            let Some((count, last)) = self.thread.call(what, Kind::Write, job).await? else {
-                return Ok(rewritten);
-            };
-            rewritten += count;
-            after = Some(last);
-        }
+    fn lower_schema<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, u64> {
+        Box::pin(async move {
+            let (mut after, mut rewritten) = (None, 0);
+            loop {
+                let (me, schema) = (me.clone(), self.write_schema());
+                let job = move |db: &_| guilds::lower(db, shard, &me, schema, after);
+                let what = "rewriting records for an older version";
+                let Some((count, last)) = self.thread.call(what, Kind::Write, job).await? else {
+                    return Ok(rewritten);
+                };
+                rewritten += count;
+                after = Some(last);
+            }
+        })
     }
 
-    async fn guild_failed(&self, id: GuildId, me: &MemberId, epoch: Epoch, why: &str) -> Result<u32, StoreError> {
+    fn guild_failed<'a>(&'a self, id: GuildId, me: &'a MemberId, epoch: Epoch, why: &'a str) -> Answer<'a, u32> {
         let (me, why) = (me.clone(), why.to_owned());
         let job = move |db: &_| quarantine::failed(db, id, &me, epoch, &why);
-        self.thread.call("counting a failure", Kind::Write, job).await
+        Box::pin(self.thread.call("counting a failure", Kind::Write, job))
     }
 
-    async fn release_guild(&self, id: GuildId) -> Result<bool, StoreError> {
+    fn release_guild(&self, id: GuildId) -> Answer<'_, bool> {
         let job = move |db: &_| quarantine::release(db, id);
-        self.thread.call("letting a guild go", Kind::Write, job).await
+        Box::pin(self.thread.call("letting a guild go", Kind::Write, job))
     }
 
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.thread
-            .call("reading quarantined guilds", Kind::Read, quarantine::all)
-            .await
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        Box::pin(
+            self.thread
+                .call("reading quarantined guilds", Kind::Read, quarantine::all),
+        )
     }
 
-    async fn record_recoveries(&self, recoveries: &[RecoveryRow]) -> Result<(), StoreError> {
+    fn record_recoveries<'a>(&'a self, recoveries: &'a [RecoveryRow]) -> Answer<'a, ()> {
         let recoveries = recoveries.to_vec();
         let job = move |db: &_| quarantine::record(db, &recoveries);
-        self.thread.call("recording recoveries", Kind::Write, job).await
+        Box::pin(self.thread.call("recording recoveries", Kind::Write, job))
     }
 
-    async fn recoveries(&self, limit: usize) -> Result<Vec<RecoveryRow>, StoreError> {
+    fn recoveries(&self, limit: usize) -> Answer<'_, Vec<RecoveryRow>> {
         let job = move |db: &_| quarantine::recoveries(db, limit);
-        self.thread.call("reading recoveries", Kind::Read, job).await
+        Box::pin(self.thread.call("reading recoveries", Kind::Read, job))
     }
 
-    async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {
+    fn meta<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Value>> {
         let key = key.to_owned();
         let job = move |db: &_| tables::meta(db, &key);
-        self.thread.call("reading a fact", Kind::Read, job).await
+        Box::pin(self.thread.call("reading a fact", Kind::Read, job))
     }
 
-    async fn put_meta(&self, key: &str, expected: Option<&Value>, value: &Value) -> Result<bool, StoreError> {
+    fn put_meta<'a>(&'a self, key: &'a str, expected: Option<&'a Value>, value: &'a Value) -> Answer<'a, bool> {
         let (key, expected, value) = (key.to_owned(), expected.cloned(), value.clone());
         let job = move |db: &_| tables::put_meta(db, &key, expected.as_ref(), &value);
-        self.thread.call("writing a fact", Kind::Write, job).await
+        Box::pin(self.thread.call("writing a fact", Kind::Write, job))
     }
 }

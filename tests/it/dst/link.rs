@@ -2,16 +2,16 @@
 //! the caller gave up.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use rand::Rng as _;
 use segue::cluster::timing;
 use segue::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use segue::store::{
-    Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
+    Answer, Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
     MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written,
 };
 use serde_json::Value;
@@ -123,7 +123,6 @@ impl Link {
     }
 }
 
-#[async_trait]
 impl Store for Link {
     fn describe(&self) -> String {
         "memory".to_owned()
@@ -135,227 +134,212 @@ impl Store for Link {
 
     fn set_write_schema(&self, _schema: u32) {}
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.call("ping", false, |_, _| ()).await
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(self.call("ping", false, |_, _| ()))
     }
 
-    async fn now_ms(&self) -> Result<i64, StoreError> {
-        self.call("now", false, |memory, now| memory.clock(now)).await
+    fn now_ms(&self) -> Answer<'_, i64> {
+        Box::pin(self.call("now", false, |memory, now| memory.clock(now)))
     }
 
-    async fn join(&self, member: MemberRow) -> Result<(), StoreError> {
-        self.call("join", true, |memory, now| memory.join(now, member)).await
+    fn join(&self, member: MemberRow) -> Answer<'_, ()> {
+        Box::pin(self.call("join", true, |memory, now| memory.join(now, member)))
     }
 
-    async fn renew(&self, id: &MemberId, beat: &Beat) -> Result<Option<MemberRow>, StoreError> {
+    fn renew<'a>(&'a self, id: &'a MemberId, beat: &'a Beat) -> Answer<'a, Option<MemberRow>> {
         let (id, beat) = (id.clone(), beat.clone());
-        self.call("renew", true, move |memory, now| memory.renew(now, &id, &beat))
-            .await
+        Box::pin(self.call("renew", true, move |memory, now| memory.renew(now, &id, &beat)))
     }
 
-    async fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        self.call("members", false, |memory, now| memory.scan(now).members)
-            .await
+    fn members(&self) -> Answer<'_, Vec<MemberRow>> {
+        Box::pin(self.call("members", false, |memory, now| memory.scan(now).members))
     }
 
-    async fn fence(&self, fence: &Fence) -> Result<bool, StoreError> {
+    fn fence<'a>(&'a self, fence: &'a Fence) -> Answer<'a, bool> {
         let fence = fence.clone();
         let (world, replica, sent_ms) = (Arc::clone(&self.world), self.replica, self.world.now());
-        self.call("fence", true, move |memory, now| {
+        Box::pin(self.call("fence", true, move |memory, now| {
             let done = memory.fence(now, &fence);
             if done && let Some(overdue_ms) = fence.overdue_ms {
                 world.audit_time_out(memory, replica, sent_ms, overdue_ms);
             }
             done
-        })
-        .await
+        }))
     }
 
-    async fn set_state(&self, id: &MemberId, state: MemberState) -> Result<bool, StoreError> {
+    fn set_state<'a>(&'a self, id: &'a MemberId, state: MemberState) -> Answer<'a, bool> {
         let id = id.clone();
-        self.call("set state", true, move |memory, now| memory.set_state(now, &id, state))
-            .await
+        Box::pin(self.call("set state", true, move |memory, now| memory.set_state(now, &id, state)))
     }
 
-    async fn scan(&self) -> Result<Scan, StoreError> {
-        self.call("scan", false, |memory, now| memory.scan(now)).await
+    fn scan(&self) -> Answer<'_, Scan> {
+        Box::pin(self.call("scan", false, |memory, now| memory.scan(now)))
     }
 
-    async fn new_term(&self, me: &MemberId) -> Result<u64, StoreError> {
+    fn new_term<'a>(&'a self, me: &'a MemberId) -> Answer<'a, u64> {
         let me = me.clone();
-        self.call("new term", true, move |memory, now| memory.new_term(now, &me))
-            .await
+        Box::pin(self.call("new term", true, move |memory, now| memory.new_term(now, &me)))
     }
 
-    async fn campaign(&self, me: &MemberId, lease_ms: i64) -> Result<Campaign, StoreError> {
+    fn campaign<'a>(&'a self, me: &'a MemberId, lease_ms: i64) -> Answer<'a, Campaign> {
         let me = me.clone();
-        self.call("campaign", true, move |memory, now| memory.campaign(now, &me, lease_ms))
-            .await
+        Box::pin(self.call("campaign", true, move |memory, now| memory.campaign(now, &me, lease_ms)))
     }
 
-    async fn resign(&self, me: &MemberId, term: u64) -> Result<bool, StoreError> {
+    fn resign<'a>(&'a self, me: &'a MemberId, term: u64) -> Answer<'a, bool> {
         let me = me.clone();
-        self.call("resign", true, move |memory, now| memory.resign(now, &me, term))
-            .await
+        Box::pin(self.call("resign", true, move |memory, now| memory.resign(now, &me, term)))
     }
 
-    async fn assign(&self, term: u64, assignments: &[Assignment]) -> Result<Vec<u32>, StoreError> {
+    fn assign<'a>(&'a self, term: u64, assignments: &'a [Assignment]) -> Answer<'a, Vec<u32>> {
         let (assignments, total) = (assignments.to_vec(), self.world.shards);
-        self.call("assign", true, move |memory, now| {
+        Box::pin(self.call("assign", true, move |memory, now| {
             memory.assign(now, term, &assignments, total)
-        })
-        .await
+        }))
     }
 
-    async fn tell(&self, members: &[MemberId]) -> Result<(), StoreError> {
+    fn tell<'a>(&'a self, members: &'a [MemberId]) -> Answer<'a, ()> {
         let members = members.to_vec();
-        self.call("tell", true, move |memory, _now| memory.tell(&members)).await
+        Box::pin(self.call("tell", true, move |memory, _now| memory.tell(&members)))
     }
 
-    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
-        self.call("shards", false, |memory, now| memory.scan(now).shards).await
+    fn shards(&self) -> Answer<'_, Vec<ShardRow>> {
+        Box::pin(self.call("shards", false, |memory, now| memory.scan(now).shards))
     }
 
-    async fn claim_shard(
-        &self,
+    fn claim_shard<'a>(
+        &'a self,
         id: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<Option<ShardRow>, StoreError> {
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, Option<ShardRow>> {
         let (previous, me) = (previous.cloned(), me.clone());
-        self.call("claim", true, move |memory, now| {
+        Box::pin(self.call("claim", true, move |memory, now| {
             memory.claim(now, id, previous.as_ref(), &me)
-        })
-        .await
+        }))
     }
 
-    async fn save_session(
-        &self,
+    fn save_session<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        session: Option<&GatewaySession>,
-        _trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        session: Option<&'a GatewaySession>,
+        _trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let (me, session) = (me.clone(), session.cloned());
-        self.call("save session", true, move |memory, _| {
+        Box::pin(self.call("save session", true, move |memory, _| {
             let row = memory.shards.get_mut(&id);
             let ours = row.filter(|row| row.owner.as_ref() == Some(&me) && row.epoch == epoch);
             ours.map(|row| row.session = session).is_some()
-        })
-        .await
+        }))
     }
 
-    async fn save_trace(&self, _id: u32, _me: &MemberId, _epoch: Epoch, _trace: &str) -> Result<bool, StoreError> {
-        Err(Self::absent("save a trace"))
+    fn save_trace<'a>(&'a self, _id: u32, _me: &'a MemberId, _epoch: Epoch, _trace: &'a str) -> Answer<'a, bool> {
+        Box::pin(ready(Err(Self::absent("save a trace"))))
     }
 
-    async fn save_node_session(
-        &self,
+    fn save_node_session<'a>(
+        &'a self,
         _id: u32,
-        _me: &MemberId,
+        _me: &'a MemberId,
         _epoch: Epoch,
-        _node: &NodeName,
-        _session: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        Err(Self::absent("save a node's session"))
+        _node: &'a NodeName,
+        _session: Option<&'a str>,
+    ) -> Answer<'a, bool> {
+        Box::pin(ready(Err(Self::absent("save a node's session"))))
     }
 
-    async fn release_shard(
-        &self,
+    fn release_shard<'a>(
+        &'a self,
         id: u32,
-        me: &MemberId,
+        me: &'a MemberId,
         epoch: Epoch,
-        _trace: Option<&str>,
-    ) -> Result<bool, StoreError> {
+        _trace: Option<&'a str>,
+    ) -> Answer<'a, bool> {
         let me = me.clone();
-        self.call("release", true, move |memory, now| memory.release(now, id, &me, epoch))
-            .await
+        Box::pin(self.call("release", true, move |memory, now| memory.release(now, id, &me, epoch)))
     }
 
-    async fn seal(&self, _shard: u32, _previous: Option<&MemberId>, _me: &MemberId) -> Result<(), StoreError> {
-        Err(Self::absent("seal guilds"))
+    fn seal<'a>(&'a self, _shard: u32, _previous: Option<&'a MemberId>, _me: &'a MemberId) -> Answer<'a, ()> {
+        Box::pin(ready(Err(Self::absent("seal guilds"))))
     }
 
-    async fn sealed(&self, _shard: u32, _me: &MemberId) -> Result<Sealed, StoreError> {
-        Err(Self::absent("read the guilds of a shard"))
+    fn sealed<'a>(&'a self, _shard: u32, _me: &'a MemberId) -> Answer<'a, Sealed> {
+        Box::pin(ready(Err(Self::absent("read the guilds of a shard"))))
     }
 
-    async fn sealed_unread(&self, _shard: u32, _me: &MemberId) -> Result<Unread, StoreError> {
-        Err(Self::absent("list the guilds of a shard"))
+    fn sealed_unread<'a>(&'a self, _shard: u32, _me: &'a MemberId) -> Answer<'a, Unread> {
+        Box::pin(ready(Err(Self::absent("list the guilds of a shard"))))
     }
 
-    async fn claim_guild(
-        &self,
+    fn claim_guild<'a>(
+        &'a self,
         id: GuildId,
         shard: u32,
-        previous: Option<&MemberId>,
-        me: &MemberId,
-    ) -> Result<GuildClaim, StoreError> {
+        previous: Option<&'a MemberId>,
+        me: &'a MemberId,
+    ) -> Answer<'a, GuildClaim> {
         let (previous, me) = (previous.cloned(), me.clone());
-        self.call("claim a guild", true, move |memory, now| {
+        Box::pin(self.call("claim a guild", true, move |memory, now| {
             memory.claim_guild(now, id, shard, previous.as_ref(), &me)
-        })
-        .await
+        }))
     }
 
-    async fn guild(&self, _id: GuildId) -> Result<Option<GuildRow>, StoreError> {
-        Err(Self::absent("read a guild"))
+    fn guild(&self, _id: GuildId) -> Answer<'_, Option<GuildRow>> {
+        Box::pin(ready(Err(Self::absent("read a guild"))))
     }
 
-    async fn write_guild(&self, write: &GuildWrite) -> Result<Written, StoreError> {
+    fn write_guild<'a>(&'a self, write: &'a GuildWrite) -> Answer<'a, Written> {
         let write = write.clone();
-        self.call("write", true, move |memory, _| memory.write_guild(&write))
-            .await
+        Box::pin(self.call("write", true, move |memory, _| memory.write_guild(&write)))
     }
 
-    async fn checkpoint(&self, _batch: &[Checkpoint]) -> Result<Vec<GuildId>, StoreError> {
-        Err(Self::absent("checkpoint"))
+    fn checkpoint<'a>(&'a self, _batch: &'a [Checkpoint]) -> Answer<'a, Vec<GuildId>> {
+        Box::pin(ready(Err(Self::absent("checkpoint"))))
     }
 
-    async fn delete_guild(&self, _id: GuildId, _me: &MemberId, _epoch: Epoch) -> Result<bool, StoreError> {
-        Err(Self::absent("delete a guild"))
+    fn delete_guild<'a>(&'a self, _id: GuildId, _me: &'a MemberId, _epoch: Epoch) -> Answer<'a, bool> {
+        Box::pin(ready(Err(Self::absent("delete a guild"))))
     }
 
-    async fn active_guilds(&self) -> Result<u64, StoreError> {
-        Err(Self::absent("count guilds"))
+    fn active_guilds(&self) -> Answer<'_, u64> {
+        Box::pin(ready(Err(Self::absent("count guilds"))))
     }
 
-    async fn lower_schema(&self, _shard: u32, _me: &MemberId) -> Result<u64, StoreError> {
-        Err(Self::absent("lower the schema"))
+    fn lower_schema<'a>(&'a self, _shard: u32, _me: &'a MemberId) -> Answer<'a, u64> {
+        Box::pin(ready(Err(Self::absent("lower the schema"))))
     }
 
-    async fn guild_failed(&self, _id: GuildId, _me: &MemberId, _epoch: Epoch, _why: &str) -> Result<u32, StoreError> {
-        Err(Self::absent("count a failure"))
+    fn guild_failed<'a>(&'a self, _id: GuildId, _me: &'a MemberId, _epoch: Epoch, _why: &'a str) -> Answer<'a, u32> {
+        Box::pin(ready(Err(Self::absent("count a failure"))))
     }
 
-    async fn release_guild(&self, _id: GuildId) -> Result<bool, StoreError> {
-        Err(Self::absent("let a guild go"))
+    fn release_guild(&self, _id: GuildId) -> Answer<'_, bool> {
+        Box::pin(ready(Err(Self::absent("let a guild go"))))
     }
 
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        Err(Self::absent("list what is quarantined"))
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        Box::pin(ready(Err(Self::absent("list what is quarantined"))))
     }
 
-    async fn record_recoveries(&self, _recoveries: &[RecoveryRow]) -> Result<(), StoreError> {
-        Err(Self::absent("record recoveries"))
+    fn record_recoveries<'a>(&'a self, _recoveries: &'a [RecoveryRow]) -> Answer<'a, ()> {
+        Box::pin(ready(Err(Self::absent("record recoveries"))))
     }
 
-    async fn recoveries(&self, _limit: usize) -> Result<Vec<RecoveryRow>, StoreError> {
-        Err(Self::absent("list recoveries"))
+    fn recoveries(&self, _limit: usize) -> Answer<'_, Vec<RecoveryRow>> {
+        Box::pin(ready(Err(Self::absent("list recoveries"))))
     }
 
-    async fn meta(&self, key: &str) -> Result<Option<Value>, StoreError> {
+    fn meta<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Value>> {
         let key = key.to_owned();
-        self.call("read a fact", false, move |memory, _| memory.meta(&key))
-            .await
+        Box::pin(self.call("read a fact", false, move |memory, _| memory.meta(&key)))
     }
 
-    async fn put_meta(&self, key: &str, expected: Option<&Value>, value: &Value) -> Result<bool, StoreError> {
+    fn put_meta<'a>(&'a self, key: &'a str, expected: Option<&'a Value>, value: &'a Value) -> Answer<'a, bool> {
         let (key, expected, value) = (key.to_owned(), expected.cloned(), value.clone());
-        self.call("write a fact", true, move |memory, _| {
+        Box::pin(self.call("write a fact", true, move |memory, _| {
             memory.put_meta(&key, expected.as_ref(), &value)
-        })
-        .await
+        }))
     }
 }
