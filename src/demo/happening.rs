@@ -21,7 +21,8 @@ pub struct Happening {
 }
 
 impl Happening {
-    /// Notes who was audible and which shards were taken away.
+    /// Notes who was audible and which shards were taken away. It may be noticed after some of them came back: what the log
+    /// says of that is read again.
     pub fn new(event: Event, at_ms: u64, picture: &Picture) -> Self {
         let audible = picture.strips.iter().filter(|(_, strip)| strip.was_audible(at_ms));
         let audible = audible.map(|(id, _)| id.clone()).collect();
@@ -31,13 +32,15 @@ impl Happening {
         } else {
             Commands::Away
         };
-        Self {
+        let mut happening = Self {
             event,
             at_ms,
             audible,
             waiting,
             commands,
-        }
+        };
+        picture.log.iter().for_each(|logged| happening.hear(logged));
+        happening
     }
 
     /// Learns from the log when the shards have sessions again.
@@ -140,6 +143,23 @@ mod tests {
         assert_eq!(kill.effect(&picture).commands, Commands::Back { after_ms: 310 });
         let idle = Happening::new(Event::Killed { replica: "c".into() }, 1_000, &picture);
         assert_eq!(idle.effect(&picture).commands, Commands::Untouched, "it had no shard");
+    }
+
+    #[test]
+    fn a_death_that_is_noticed_late_knows_what_came_back_meanwhile_and_nothing_older() {
+        let mut picture = Picture::default();
+        picture.sections.shards = vec![shard(0, "a")];
+        let resumed = |at_ms: u64| json!({"kind": "resume", "outcome": "ok", "shard": 0, "at_ms": at_ms});
+        let died = || Event::Died {
+            replica: "a".into(),
+            signal: Some(9),
+        };
+        picture.logged(vec![resumed(900)]);
+        let late = Happening::new(died(), 1_000, &picture);
+        assert_eq!(late.effect(&picture).commands, Commands::Away);
+        picture.logged(vec![resumed(1_050)]);
+        let late = Happening::new(died(), 1_000, &picture);
+        assert_eq!(late.effect(&picture).commands, Commands::Back { after_ms: 50 });
     }
 
     #[test]

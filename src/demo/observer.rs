@@ -208,10 +208,7 @@ impl Observer {
                 text: event.label(only),
             });
             picture.sections.marks.retain(|mark| mark.at_ms + KEPT_MS > at_ms);
-            let mut happening = Happening::new(event, at_ms, picture);
-            // It may be older than what was read of the log, too.
-            picture.log.iter().for_each(|event| happening.hear(event));
-            happening
+            Happening::new(event, at_ms, picture)
         });
         self.last = Some(happening);
     }

@@ -55,7 +55,8 @@ pub const FAILURES_COUNT_MS: i64 = 5 * 60 * 1_000;
 /// How many recoveries are kept.
 pub const RECOVERIES_KEPT: usize = 500;
 
-/// What a [`Store`] answers once it is awaited.
+/// What a [`Store`] answers once it is awaited, within [`OPERATION_DEADLINE`] or what else the call says. Nothing may be sent
+/// before it is first polled.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A store, shared by everyone in the process.
