@@ -75,8 +75,8 @@ SEGUE_LAVALINK_NODES: {{ join "," $nodes | quote }}
 {{- if .endpoint }}
 {{- $attributes := dict "k8s.namespace.name" "$(POD_NAMESPACE)" "k8s.pod.name" "$(POD_NAME)" "k8s.pod.uid" "$(POD_UID)" "k8s.node.name" "$(NODE_NAME)" "k8s.container.name" "segue" "k8s.statefulset.name" (include "segue.fullname" $) "service.namespace" $.Release.Namespace }}
 {{- $pairs := list }}
-{{- range $name, $value := merge (dict) .resourceAttributes $attributes }}
-{{- $pairs = append $pairs (printf "%s=%s" $name (include "segue.text" $value)) }}
+{{- range $name, $value := merge (fromYaml (include "segue.texts" .resourceAttributes)) $attributes }}
+{{- $pairs = append $pairs (printf "%s=%s" $name $value) }}
 {{- end }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ .endpoint | quote }}
 OTEL_EXPORTER_OTLP_PROTOCOL: {{ .protocol | quote }}

@@ -20,6 +20,13 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* Labels of pods that have no part in the bot's releases, Lavalink and MongoDB: a version among them would restart these pods
+with every release of the bot, though nothing of theirs changed. (dict "root" $ "component" "lavalink") */}}
+{{- define "segue.podLabels" -}}
+{{ include "segue.selector" . }}
+app.kubernetes.io/part-of: segue
+{{- end -}}
+
 {{/* All labels of one part: (dict "root" $ "component" "bot"). */}}
 {{- define "segue.labels" -}}
 {{ include "segue.selector" . }}
@@ -70,6 +77,25 @@ bot, not settings. */}}
 {{- define "segue.portOf" -}}
 {{- $written := regexFind ":[0-9]+(/|$)" (regexReplaceAll "^[a-z]+://" . "") | trimPrefix ":" | trimSuffix "/" -}}
 {{- default (ternary "443" "80" (hasPrefix "https://" .)) $written -}}
+{{- end -}}
+
+{{/* A map of texts, such as labels. Kubernetes takes nothing but texts there, people write `gpu: true`: so each value becomes a
+text, and null takes its key away. Nothing at all when nothing is left. */}}
+{{- define "segue.texts" -}}
+{{- $texts := dict -}}
+{{- range $name, $value := . -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $texts $name (include "segue.text" $value) }}{{ end -}}
+{{- end -}}
+{{- with $texts }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{/* Where names are asked for: ports of the cluster's DNS. */}}
+{{- define "segue.dns" -}}
+- ports:
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
 
 {{/* Numbers from values arrive as floats; this writes whole ones without an exponent. */}}

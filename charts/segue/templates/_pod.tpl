@@ -20,6 +20,13 @@ containers:
   {{- with .Values.extraContainers }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- include "segue.bot.volumes" . }}
+{{- include "segue.bot.machines" . }}
+{{- include "segue.bot.spread" . }}
+{{- end -}}
+
+{{/* Its volumes, the doctor's too: a certificate that one trusts must be there for the other. */}}
+{{- define "segue.bot.volumes" }}
 volumes:
   - name: config
     configMap:
@@ -30,7 +37,16 @@ volumes:
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- include "segue.bot.places" . }}
+{{- end -}}
+
+{{/* Where the container sees them. */}}
+{{- define "segue.bot.mounts" }}
+volumeMounts:
+  - {name: config, mountPath: /etc/segue, readOnly: true}
+  - {name: tmp, mountPath: /tmp}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The bot's container without its name. */}}
@@ -75,24 +91,23 @@ resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
-volumeMounts:
-  - {name: config, mountPath: /etc/segue, readOnly: true}
-  - {name: tmp, mountPath: /tmp}
-  {{- with .Values.extraVolumeMounts }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+{{- include "segue.bot.mounts" . }}
 {{- end -}}
 
-{{/* Where its pods may run. */}}
-{{- define "segue.bot.places" -}}
-{{- with .Values.nodeSelector }}
+{{/* Which machines the bot and the doctor may run on. */}}
+{{- define "segue.bot.machines" -}}
+{{- with include "segue.texts" .Values.nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- with .Values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* How the bot's pods lie to each other and to others. */}}
+{{- define "segue.bot.spread" -}}
 {{- with .Values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}

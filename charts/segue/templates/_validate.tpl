@@ -59,6 +59,9 @@ What the schema cannot say, all of it at once: each line names the key and what 
 {{- if lt (int .Values.terminationGracePeriodSeconds) (int $least) }}
 - {{ printf "terminationGracePeriodSeconds: %d must be >= %d, which is drain.preStopSleepSeconds + 45 s to hand over + 15 s to end; else replicas are killed in the middle" (int .Values.terminationGracePeriodSeconds) (int $least) | quote }}
 {{- end }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "segue.fullname" .)) }}
+- {{ printf "fullnameOverride: the name %s is none for a Service; set one of small letters, digits and hyphens that begins with a letter" (include "segue.fullname" . | trunc 60) | quote }}
+{{- end }}
 {{- if gt (len (include "segue.fullname" .)) 43 }}
 - {{ printf "fullnameOverride: the name %s has %d characters, 43 fit; set a shorter one" (include "segue.fullname" . | trunc 60) (len (include "segue.fullname" .)) | quote }}
 {{- end }}

@@ -6,9 +6,9 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::render::{names, read};
+use super::render::{documents, names, read};
 use super::rules::{alerts, name, promtool};
 
 /// Metrics of Lavalink itself, as it shows them.
@@ -188,8 +188,8 @@ fn assert_no_overlap(name: &str, dashboard: &Value) {
     }
 }
 
-#[test]
-fn c46_prometheus_reads_every_question_of_a_dashboard_and_of_a_runbook() {
+/// What dashboards and runbooks ask.
+fn questions() -> Vec<String> {
     let mut exprs: Vec<String> = queries().into_iter().map(|query| query.expr).collect();
     for alert in alerts() {
         let page = read(&format!("docs/runbooks/{}.md", name(&alert)));
@@ -199,14 +199,64 @@ fn c46_prometheus_reads_every_question_of_a_dashboard_and_of_a_runbook() {
                 .map(|rest| rest.split("\n```").next().unwrap().to_owned()),
         );
     }
+    exprs
+}
+
+#[test]
+fn players_are_counted_once_for_each_node_although_every_replica_says_them() {
+    let keda = documents(&read("charts/segue/examples/keda.yaml")).remove(0);
+    let scaled = &keda["spec"]["triggers"][0]["metadata"]["query"];
+    let asked: Vec<String> = questions()
+        .into_iter()
+        .chain([scaled.as_str().unwrap().to_owned()])
+        .filter(|expr| expr.contains("segue_lavalink_players"))
+        .collect();
+    assert!(asked.len() > 5, "{asked:#?}");
+    let said = [
+        ("a", "playing", 3),
+        ("a", "idle", 2),
+        ("b", "playing", 4),
+        ("b", "idle", 0),
+    ];
+    let series = ["segue-0", "segue-1"].into_iter().flat_map(|instance| {
+        said.map(|(node, state, players)| {
+            let labels = format!("namespace=\"music\",instance=\"{instance}\",node=\"{node}\",state=\"{state}\"");
+            json!({ "series": format!("segue_lavalink_players{{{labels}}}"), "values": format!("{players}x5") })
+        })
+    });
+    let counted = asked.iter().map(|expr| {
+        let expected = if expr.contains("state=\"playing\"") { 7 } else { 9 };
+        let expr = ["$job", "$namespace", "$instance"]
+            .iter()
+            .fold(expr.clone(), |expr, variable| expr.replace(variable, ".*"));
+        // However a question splits them, these are all.
+        json!({
+            "expr": format!("sum({expr})"),
+            "eval_time": "2m",
+            "exp_samples": [{ "labels": "{}", "value": expected }],
+        })
+    });
+    let test = json!({
+        "interval": "1m",
+        "input_series": series.collect::<Vec<_>>(),
+        "promql_expr_test": counted.collect::<Vec<_>>(),
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json!({ "tests": [test] }).to_string()).unwrap();
+    promtool(&["test", "rules", file.path().to_str().unwrap()]);
+}
+
+#[test]
+fn c46_prometheus_reads_every_question_of_a_dashboard_and_of_a_runbook() {
+    let exprs = questions();
     let rules: Vec<Value> = exprs
         .iter()
         .enumerate()
-        .map(|(n, expr)| serde_json::json!({ "record": format!("q{n}"), "expr": expr.replace("$__rate_interval", "1m") }))
+        .map(|(n, expr)| json!({ "record": format!("q{n}"), "expr": expr.replace("$__rate_interval", "1m") }))
         .collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     // JSON is YAML.
-    let text = serde_json::json!({ "groups": [{ "name": "queries", "rules": rules }] });
+    let text = json!({ "groups": [{ "name": "queries", "rules": rules }] });
     std::fs::write(file.path(), text.to_string()).unwrap();
     promtool(&["check", "rules", "--lint=none", file.path().to_str().unwrap()]);
 }
@@ -245,7 +295,7 @@ fn c47_every_metric_that_is_asked_for_exists_and_every_one_that_exists_is_used_o
     let catalogue = catalogue();
     let mut asked: Vec<(String, String)> = queries().into_iter().map(|query| (query.place, query.expr)).collect();
     for file in ["alerts", "recording"] {
-        let rules = super::render::documents(&read(&format!("charts/segue/files/rules/{file}.yaml"))).remove(0);
+        let rules = documents(&read(&format!("charts/segue/files/rules/{file}.yaml"))).remove(0);
         let rules = rules["groups"][0]["rules"].as_array().unwrap().clone();
         asked.extend(
             rules

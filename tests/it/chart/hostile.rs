@@ -20,6 +20,20 @@ const CASES: &[(&str, &[&str])] = &[
     ("config.restore_max_age=2", &["/config/restore_max_age"]),
     ("config.music_auto_resume=maybe", &["/config/music_auto_resume"]),
     ("metrics.podMonitor.interval=fast", &["/metrics/podMonitor/interval"]),
+    // Settings of the bot may be written so, Prometheus takes it from nobody.
+    ("metrics.podMonitor.interval=5us", &["/metrics/podMonitor/interval"]),
+    ("metrics.podMonitor.interval=1h 30m", &["/metrics/podMonitor/interval"]),
+    ("metrics.podMonitor.interval=", &["/metrics/podMonitor/interval"]),
+    (
+        "metrics.prometheusRule.overrides.SegueDown.for=1m1h",
+        &["/metrics/prometheusRule/overrides/SegueDown/for"],
+    ),
+    (
+        "metrics.prometheusRule.overrides.SegueDown.for=null",
+        &["/metrics/prometheusRule/overrides/SegueDown/for", "want string"],
+    ),
+    ("podLabels.team[0]=music", &["/podLabels/team"]),
+    ("networkPolicy.dnsPorts=", &["/networkPolicy/dnsPorts", "want array"]),
     ("otel.protocol=thrift", &["/otel/protocol", "http/protobuf"]),
     ("otel.samplerArg=7", &["/otel/samplerArg"]),
     ("env[0]=A", &["/env", "want object"]),
@@ -137,6 +151,26 @@ fn names_that_do_not_fit_are_refused_and_not_cut() {
     );
     let ended = chart.helm(&["template", &"b".repeat(37), "charts/segue", "-f", values]);
     assert!(ended.status.success(), "43 characters fit");
+}
+
+#[test]
+fn a_release_whose_name_is_none_for_a_service_is_refused() {
+    let Some(chart) = Chart::here() else { return };
+    let values = "charts/segue/ci/default-values.yaml";
+    // Helm takes each of them as a release's name.
+    for name in ["my.bot", "24bot", "segue.1"] {
+        let ended = chart.helm(&["template", name, "charts/segue", "-f", values]);
+        let words = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success(), "{name} was accepted");
+        assert!(
+            words.contains(&format!("fullnameOverride: the name {name}"))
+                && words.contains("set one of small letters, digits and hyphens"),
+            "{name}: {words}"
+        );
+        let other = "fullnameOverride=bot-24";
+        let ended = chart.helm(&["template", name, "charts/segue", "-f", values, "--set", other]);
+        assert!(ended.status.success(), "{name} with fullnameOverride");
+    }
 }
 
 #[test]

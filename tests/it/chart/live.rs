@@ -1,4 +1,5 @@
-//! A real Prometheus scrapes a real bot through a bad minute, and every panel's question is asked of it.
+//! A real Prometheus scrapes a real bot through a bad minute, and every panel's question is asked of it. It scrapes the bot
+//! twice: as with two replicas, everybody says what a node says of itself.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -9,16 +10,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::dashboards::queries;
+use super::dashboards::{Query, queries};
 use super::rules::prometheus;
 use crate::harness::{Setup, World, within};
 use crate::skip::skip;
 use segue::sim;
 
 /// Counters whose labels are known when they count for the first time.
-const BORN_WITH_A_VALUE: [&str; 5] = [
+const BORN_WITH_A_VALUE: [&str; 4] = [
     "segue_lavalink_track_errors_total",
-    "segue_guild_recovery_duration_seconds_count",
     "segue_gateway_reconnects_total",
     "segue_discord_ratelimited_total",
     "segue_lavalink_frames_total",
@@ -40,11 +40,13 @@ impl Prometheus {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
+        let targets = ["segue-0", "segue-1"]
+            .map(|instance| json!({ "targets": [target], "labels": { "namespace": "ns", "instance": instance } }));
         let config = json!({
             "global": { "scrape_interval": "500ms", "scrape_timeout": "400ms" },
             "scrape_configs": [{
                 "job_name": "segue",
-                "static_configs": [{ "targets": [target], "labels": { "namespace": "ns", "pod": "segue-0" } }],
+                "static_configs": targets,
             }],
         });
         // JSON is YAML.
@@ -70,15 +72,21 @@ impl Prometheus {
 
     /// Whether a question has an answer that is a number.
     async fn answers(&self, expr: &str) -> bool {
+        !self.numbers(expr).await.is_empty()
+    }
+
+    /// The numbers that answer a question.
+    async fn numbers(&self, expr: &str) -> Vec<String> {
         let url = format!("http://{}/api/v1/query", self.address);
         let url = reqwest::Url::parse_with_params(&url, [("query", expr)]).unwrap();
         let Ok(answer) = reqwest::get(url).await else {
-            return false;
+            return Vec::new();
         };
         let answer: Value = answer.json().await.unwrap();
         assert_eq!(answer["status"], "success", "{expr}: {answer}");
         let results = answer["data"]["result"].as_array().unwrap();
-        results.iter().any(|result| result["value"][1] != "NaN")
+        let numbers = results.iter().map(|result| result["value"][1].as_str().unwrap());
+        numbers.filter(|number| *number != "NaN").map(str::to_owned).collect()
     }
 }
 
@@ -184,7 +192,27 @@ async fn every_panel_shows_something_after_a_bad_minute() {
         if silent.is_empty() { Ok(()) } else { Err(silent) }
     })
     .await;
+    players_are_as_many_as_are_heard(&world, &prometheus, &expected).await;
     c48_the_page_of_metrics_is_well_formed(&bot).await;
+}
+
+async fn players_are_as_many_as_are_heard(world: &World, prometheus: &Prometheus, queries: &[Query]) {
+    let playing = queries.iter().find(|query| query.place.contains("Players that play"));
+    let playing = filled(&playing.unwrap().expr);
+    let guilds = world.guilds().await;
+    within(Duration::from_secs(20), "each player is counted once", || async {
+        let mut heard = 0;
+        for guild in &guilds {
+            heard += usize::from(world.audio(guild).await["playing"] == true);
+        }
+        let seen = prometheus.numbers(&playing).await;
+        if heard > 0 && seen == [heard.to_string()] {
+            Ok(())
+        } else {
+            Err((heard, seen))
+        }
+    })
+    .await;
 }
 
 async fn c48_the_page_of_metrics_is_well_formed(bot: &crate::harness::Bot) {

@@ -13,6 +13,7 @@ mod policy;
 mod render;
 mod rules;
 mod settings;
+mod texts;
 mod values;
 
 #[path = "../../../xtask/src/chart/programs.rs"]

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::render::{Chart, of_kind, one};
+use super::rules::promtool;
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -71,6 +72,46 @@ fn c30_alerts_can_be_left_out_and_changed_and_their_runbooks_placed() {
     let plain = super::render::documents(&super::render::read("charts/segue/files/rules/alerts.yaml"));
     let there = plain[0]["groups"][0]["rules"].as_array().unwrap().len();
     assert_eq!(rules.iter().filter(|rule| rule["alert"].is_string()).count(), there - 1);
+}
+
+#[test]
+fn c30_a_release_whose_replicas_are_gone_is_missed_for_good_while_another_is_well() {
+    let Some(chart) = Chart::here() else { return };
+    let objects = chart.objects("full", &[]);
+    let rule = one(&objects, "PrometheusRule", "r-segue");
+    let rules = rule["spec"]["groups"][1]["rules"].as_array().unwrap();
+    let down = rules.iter().find(|rule| rule["alert"] == "SegueDown").unwrap();
+    let mut annotations = down["annotations"].clone();
+    let description = annotations["description"].as_str().unwrap();
+    let plain = description.rsplit_once("{{ end }}").unwrap().1;
+    annotations["description"] = json!(format!("ns: {plain}"));
+    let told = json!({ "exp_labels": { "severity": "critical", "namespace": "ns" }, "exp_annotations": annotations });
+    let up = |namespace: &str, values: &str| json!({ "series": format!("up{{job=\"segue\",namespace=\"{namespace}\"}}"), "values": values });
+    let asked = |after: &str, expected: &[&Value]| json!({ "alertname": "SegueDown", "eval_time": after, "exp_alerts": expected });
+    let tests = json!([
+        {
+            "name": "its replicas are gone",
+            "interval": "1m",
+            "input_series": [up("ns", "1x5 stale"), up("other", "1x200")],
+            "alert_rule_test": [asked("20m", &[&told]), asked("150m", &[&told])],
+        },
+        {
+            "name": "another's replicas are gone",
+            "interval": "1m",
+            "input_series": [up("ns", "1x200"), up("other", "1x5 stale")],
+            "alert_rule_test": [asked("20m", &[]), asked("150m", &[])],
+        },
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    // JSON is YAML.
+    let file = |name: &str, value: &Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, value.to_string()).unwrap();
+        path
+    };
+    let rules = file("rules.yaml", &rule["spec"]);
+    let tests = json!({ "rule_files": [rules], "evaluation_interval": "1m", "tests": tests });
+    promtool(&["test", "rules", file("tests.yaml", &tests).to_str().unwrap()]);
 }
 
 #[test]

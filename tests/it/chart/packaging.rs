@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::render::{Chart, documents, of_kind, read, root};
+use super::render::{Chart, bot, documents, of_kind, one, read, root};
 use super::values::ci;
 
 #[test]
@@ -74,6 +74,37 @@ fn the_package_holds_the_chart_and_none_of_its_tests() {
         assert!(!listed.contains(unwanted), "{unwanted}");
     }
     assert!(root().join("charts/segue/examples/README.md").is_file());
+}
+
+#[test]
+fn a_new_version_restarts_the_bot_and_neither_lavalink_nor_mongodb() {
+    let Some(chart) = Chart::here() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    let bump = "package charts/segue --version 99.0.0 --app-version 99.0.0 --destination";
+    let ended = chart.helm(&bump.split(' ').chain([to]).collect::<Vec<_>>());
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let of = |chart_at: &str| {
+        let told = "-n ns --kube-version 1.34.0 -f charts/segue/ci/mongodb-bundled-values.yaml";
+        let ended = chart.helm(
+            &["template", "r", chart_at]
+                .into_iter()
+                .chain(told.split(' '))
+                .collect::<Vec<_>>(),
+        );
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        documents(&String::from_utf8(ended.stdout).unwrap())
+    };
+    let (old, new) = (of("charts/segue"), of(&format!("{to}/segue-99.0.0.tgz")));
+    for name in ["r-segue-lavalink", "r-segue-mongodb"] {
+        let (old, new) = (one(&old, "StatefulSet", name), one(&new, "StatefulSet", name));
+        assert_ne!(
+            old["metadata"]["labels"], new["metadata"]["labels"],
+            "{name}: the version is new"
+        );
+        assert_eq!(old["spec"], new["spec"], "{name} would restart");
+    }
+    assert_ne!(bot(&old)["image"], bot(&new)["image"]);
 }
 
 /// What Kubernetes lets nobody change of a `StatefulSet`.

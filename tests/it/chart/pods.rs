@@ -250,13 +250,21 @@ fn c26_c27_an_image_can_be_pinned_and_mirrored() {
 #[test]
 fn c28_a_changed_setting_replaces_the_pods() {
     let Some(chart) = Chart::here() else { return };
-    let mark = |set: &[&str]| {
-        let objects = chart.with(set);
+    let mark = |name: &str, set: &[&str]| {
+        let objects = chart.with(&[ALL, set].concat());
         let path = "/spec/template/metadata/annotations/checksum~1config";
-        one(&objects, "StatefulSet", "r-segue").pointer(path).unwrap().clone()
+        one(&objects, "StatefulSet", name).pointer(path).unwrap().clone()
     };
-    assert_eq!(mark(&[]), mark(&[]));
-    assert_ne!(mark(&[]), mark(&["config.log=debug"]));
+    for (name, changed) in [
+        ("r-segue", "config.log=debug"),
+        (
+            "r-segue-lavalink",
+            "lavalink.config.lavalink.server.bufferDurationMs=600",
+        ),
+    ] {
+        assert_eq!(mark(name, &[]), mark(name, &[]), "{name}");
+        assert_ne!(mark(name, &[]), mark(name, &[changed]), "{name}");
+    }
 }
 
 #[test]

@@ -77,6 +77,13 @@ fn c32_the_bot_reaches_what_it_needs_and_is_reached_by_who_may() {
         "monitoring"
     );
     let node = &one(&objects, "NetworkPolicy", "r-segue-lavalink")["spec"];
+    let beside = json!({ "podSelector": {} });
+    let scrapes_node = |node: &Value| node["ingress"][0]["from"].as_array().unwrap().contains(&beside);
+    assert!(scrapes_node(node), "a Prometheus beside the pods");
+    let unwatched = chart.objects("full", &["metrics.podMonitor.enabled=false"]);
+    assert!(!scrapes_node(
+        &one(&unwatched, "NetworkPolicy", "r-segue-lavalink")["spec"]
+    ));
     assert!(
         node["egress"][1]["to"][0]["ipBlock"]["except"]
             .as_array()
@@ -90,16 +97,50 @@ fn c32_the_bot_reaches_what_it_needs_and_is_reached_by_who_may() {
 }
 
 #[test]
+fn every_pod_may_ask_for_names_where_the_clusters_dns_listens() {
+    let Some(chart) = Chart::here() else { return };
+    let set = [
+        "networkPolicy.enabled=true",
+        "networkPolicy.dnsPorts={53,5353}",
+        "networkPolicy.extraEgress[0].ports[0].port=16443",
+    ];
+    let objects = chart.objects("mongodb-bundled", &set);
+    let port = |port: u64, protocol: &str| json!({ "port": port, "protocol": protocol });
+    let expected = [port(53, "UDP"), port(53, "TCP"), port(5353, "UDP"), port(5353, "TCP")];
+    for name in ["r-segue", "r-segue-lavalink", "r-segue-mongodb"] {
+        let egress = &one(&objects, "NetworkPolicy", name)["spec"]["egress"];
+        assert_eq!(egress[0], json!({ "ports": expected }), "{name}");
+        // What the bot may reach besides, nobody may who fetches addresses for strangers.
+        let more = egress
+            .as_array()
+            .unwrap()
+            .contains(&json!({ "ports": [{ "port": 16443 }] }));
+        assert_eq!(more, name == "r-segue", "{name}");
+    }
+}
+
+#[test]
 fn c34_helm_test_runs_the_doctor_with_what_the_bot_has() {
     let Some(chart) = Chart::here() else { return };
-    let objects = chart.with(&[]);
+    let near = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=a";
+    let objects = chart.objects("extras", &[near]);
     let doctor = one(&objects, "Pod", "r-segue-doctor");
     assert_eq!(doctor["metadata"]["annotations"]["helm.sh/hook"], "test");
     let container = &doctor["spec"]["containers"][0];
     assert_eq!(container["args"], json!(["doctor"]));
-    assert_eq!(container["env"], bot(&objects)["env"]);
-    assert_eq!(container["image"], bot(&objects)["image"]);
-    assert_eq!(doctor["spec"]["serviceAccountName"], "r-segue");
+    for same in ["env", "envFrom", "image", "volumeMounts"] {
+        assert!(!container[same].is_null(), "{same}");
+        assert_eq!(container[same], bot(&objects)[same], "{same}");
+    }
+    let pod = &one(&objects, "StatefulSet", "r-segue")["spec"]["template"]["spec"];
+    for same in ["serviceAccountName", "volumes", "nodeSelector", "tolerations"] {
+        assert!(!pod[same].is_null(), "{same}");
+        assert_eq!(doctor["spec"][same], pod[same], "{same}");
+    }
+    // It need not lie near or far from other pods, only where the bot can be.
+    let affinity = |spec: &Value| spec["affinity"]["nodeAffinity"].clone();
+    assert!(affinity(pod).is_object());
+    assert_eq!(affinity(&doctor["spec"]), affinity(pod));
 }
 
 #[test]

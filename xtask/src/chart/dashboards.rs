@@ -160,7 +160,7 @@ fn annotations() -> Vec<Value> {
         mark(
             "A node is down",
             "red",
-            "max by (node) (segue_lavalink_node_up{@}) == 0",
+            "max by (namespace, node) (segue_lavalink_node_up{@}) == 0",
         ),
     ]
 }
@@ -251,9 +251,11 @@ fn queries(panel: &Panel) -> Vec<Query> {
         .as_ref()
         .map(|by| format!(" {{{{{by}}}}}"))
         .unwrap_or_default();
+    // The quantile of nothing is NaN, which is a line in the legend and nowhere else. No comparison holds for it.
+    let measured = if quantile.by.is_some() { " >= 0" } else { "" };
     all.extend([50, 95, 99].map(|percent| Query {
         expr: format!(
-            "histogram_quantile(0.{percent}, sum by (le{by}) (rate({}_bucket{{@}}[$w])))",
+            "histogram_quantile(0.{percent}, sum by (le{by}) (rate({}_bucket{{@}}[$w]))){measured}",
             quantile.of
         ),
         legend: format!("p{percent}{label}"),
@@ -322,7 +324,7 @@ mod tests {
         assert_eq!(
             targets[1]["expr"],
             format!(
-                "histogram_quantile(0.95, sum by (le, trigger) (rate(h_seconds_bucket{{{OF_BOT}}}[$__rate_interval])))"
+                "histogram_quantile(0.95, sum by (le, trigger) (rate(h_seconds_bucket{{{OF_BOT}}}[$__rate_interval]))) >= 0"
             )
         );
         assert_eq!(targets[1]["legendFormat"], "p95 {{trigger}}");

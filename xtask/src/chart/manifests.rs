@@ -58,7 +58,16 @@ pub(crate) const PARTS: &[Part] = &[
     },
     Part {
         folder: "k8s/components/networkpolicy",
-        values: &["networkPolicy.enabled=true", LAVALINK[0], LAVALINK[1]],
+        // What other components need, since an overlay may have them: Prometheus in the namespace `monitoring` or beside
+        // the pods, and the collector of traces.
+        values: &[
+            "networkPolicy.enabled=true",
+            r"networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\.io/metadata\.name=monitoring",
+            "metrics.podMonitor.enabled=true",
+            "otel.endpoint=http://collector.monitoring.svc:4318",
+            LAVALINK[0],
+            LAVALINK[1],
+        ],
         templates: &[
             ("networkpolicy.yaml", "bot.yaml"),
             ("lavalink/networkpolicy.yaml", "lavalink.yaml"),
