@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::metering;
 use super::shard::Shard;
 use crate::gateway::{self, FromShard, ShardHandle, ShardSpec};
-use crate::guild::Surroundings;
+use crate::guild::{Surroundings, Takeover};
 use crate::lavalink::{self, Node, NodeMessage, Opening};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::ShardId;
@@ -104,7 +104,7 @@ pub(super) fn surroundings(
     start: &Shard,
     gateway: ShardHandle,
     nodes: Arc<[Node]>,
-    trace: Option<Arc<str>>,
+    takeover: Arc<Takeover>,
 ) -> Surroundings {
     let settings = &start.process.settings;
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -127,7 +127,7 @@ pub(super) fn surroundings(
         },
         metrics: Arc::clone(&start.process.metrics),
         recoveries: start.recoveries.clone(),
-        trace,
+        takeover,
         playing: Arc::new(AtomicI64::new(0)),
     }
 }

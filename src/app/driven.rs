@@ -35,58 +35,20 @@ pub(crate) struct Driving {
     pub(crate) guilds: Arc<Guilds>,
     /// Counts owners.
     pub(crate) epoch: Epoch,
-    /// The span of taking it, a W3C `traceparent`: what its guilds' recoveries are a part of.
-    pub(crate) trace: Option<String>,
     /// Had its first READY or RESUMED.
     pub(crate) ready: bool,
-    reconciling: Reconciling,
-}
-
-/// The guilds that were active when the shard was taken.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reconciling {
-    guilds: usize,
-    /// Whose recovery has not ended.
-    left: usize,
-    /// When the shard was connected.
-    from_ms: Option<i64>,
-}
-
-/// What the recovery of a guild is a part of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Whole {
-    /// The span of taking its shard, a W3C `traceparent`.
-    pub(super) trace: String,
-    /// Whether it is a part of it; else it came later, when nothing was left to recover.
-    pub(super) belongs: bool,
-    /// It was the last one of so many, which were waited for since then.
-    pub(super) last: Option<(usize, i64)>,
 }
 
 impl Driven {
-    /// `active`: how many guilds are to be recovered.
-    pub(super) fn began(&self, shard: u32, guilds: Arc<Guilds>, epoch: Epoch, trace: Option<String>, active: usize) {
+    pub(super) fn began(&self, shard: u32, guilds: Arc<Guilds>, epoch: Epoch) {
         let driving = Driving {
             guilds,
             epoch,
-            trace,
             ready: false,
-            reconciling: Reconciling {
-                guilds: active,
-                left: active,
-                from_ms: None,
-            },
         };
         let mut shards = self.lock();
         shards.ended.remove(&shard);
         shards.driven.insert(shard, driving);
-    }
-
-    /// Its guilds are told next that the gateway is there.
-    pub(super) fn connected(&self, shard: u32, now_ms: i64) {
-        if let Some(driving) = self.lock().driven.get_mut(&shard) {
-            driving.reconciling.from_ms.get_or_insert(now_ms);
-        }
     }
 
     pub(super) fn ready(&self, shard: u32) {
@@ -101,21 +63,6 @@ impl Driven {
         if let Some(driving) = shards.driven.remove(&shard) {
             shards.ended.insert(shard, driving.guilds.around().gateway.processed());
         }
-    }
-
-    /// The recovery of one of its guilds ended.
-    pub(super) fn recovered(&self, shard: u32) -> Option<Whole> {
-        let mut shards = self.lock();
-        let driving = shards.driven.get_mut(&shard)?;
-        let (trace, reconciling) = (driving.trace.clone()?, &mut driving.reconciling);
-        let belongs = reconciling.left > 0;
-        reconciling.left = reconciling.left.saturating_sub(1);
-        let last = reconciling.from_ms.filter(|_| belongs && reconciling.left == 0);
-        Some(Whole {
-            trace,
-            belongs,
-            last: last.map(|from_ms| (reconciling.guilds, from_ms)),
-        })
     }
 
     /// Whether Discord can be reached from here, which the renewal carries.

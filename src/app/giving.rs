@@ -10,8 +10,8 @@ use super::shard::Shard;
 use crate::lifecycle::wall_ms;
 use crate::telemetry::spans::{self, Beginning, Open};
 
-/// Sending the spans may delay the successor by this much, and by nothing when the collector was silent before.
-const SEND: Duration = Duration::from_millis(200);
+/// Sending spans may delay whoever goes on with them by this much, and by nothing when the collector was silent before.
+pub(super) const SEND: Duration = Duration::from_millis(200);
 
 /// Ends the loop of a shard. Clones are the same.
 #[derive(Clone, Debug, Default)]

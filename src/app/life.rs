@@ -56,6 +56,7 @@ impl Life {
         trail: Arc<Recoveries>,
     ) -> Self {
         let (coordinating_stop, tasks_stop) = (CancellationToken::new(), CancellationToken::new());
+        let telling = Arc::clone(&trail);
         let (cluster, duties, coordinator) =
             cluster::open(opening(process, &member, identity, peer, trail, &coordinating_stop));
         let mut coordinating = JoinSet::new();
@@ -64,7 +65,12 @@ impl Life {
         let recoveries = recoveries::start(process, &member, &mut tasks, &tasks_stop);
         let queue = tickets::queue(process, identity, &mut tasks, &tasks_stop);
         autosave::start(process, &mut tasks, &tasks_stop);
-        drains::start(process, &mut tasks, &tasks_stop);
+        let telling_stop = tasks_stop.clone();
+        tasks.spawn(async move {
+            telling_stop.run_until_cancelled(telling.send()).await;
+            Ok(())
+        });
+        drains::start(process, cluster.leaving_pods(), &mut tasks, &tasks_stop);
         reach::start(process, &identity.gateway_url, &mut tasks, &tasks_stop);
         metering::watch_starts(process, identity, &mut tasks, &tasks_stop);
         let (shards, watched) = (identity.shards, cluster.clone());
@@ -103,7 +109,7 @@ impl Life {
         loop {
             if !told && self.is_ready() {
                 info!(shards = self.stops.len(), "ready");
-                // Once ready, for good: an outage of Discord or of the store must not make a whole fleet unready.
+                // Once ready, for the whole life: an outage of Discord or of the store must not make a whole fleet unready.
                 *waiting = None;
                 told = true;
             }

@@ -11,6 +11,8 @@ use crate::player::Trigger;
 use crate::store::{RecoveryRow, SharedStore, StoreError};
 use crate::telemetry::spans::{self, Beginning};
 
+use super::giving::SEND;
+
 /// What leaves a node within this of what is known to have left it left with it, milliseconds.
 const SAME_MS: i64 = 30_000;
 
@@ -93,6 +95,8 @@ impl Losses {
         };
         if loss == mine {
             self.tell(node, left, &loss, row);
+            // Other replicas go on with it: they must find its root, even if this process is the next one to die.
+            spans::push(SEND).await;
         }
         let trace = loss.trace.clone();
         spans::within(Some(&trace), || match left {

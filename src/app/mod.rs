@@ -167,6 +167,8 @@ async fn lives(ground: &Ground, waiting: Waiting, stop: &Stop) -> Result<(), Run
     let mut before = None;
     while let Some(fenced) = incarnation(ground, &mut waiting, before.take(), stop).await? {
         info!(member = %fenced, "joining again");
+        // It has nothing any more, and others may be fine: unlike an outage of what all depend on, that is this one's alone.
+        waiting.get_or_insert_with(|| ground.readiness.waiting("shards, as the member that it joins again as"));
         before = Some(fenced);
     }
     Ok(())

@@ -9,13 +9,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::driven::Whole;
 use super::losses::{Left, Losses};
 use super::{Process, RunError};
 use crate::cluster::Member;
 use crate::guild::Recovery;
 use crate::model::ids::MemberId;
-use crate::player::Trigger;
 use crate::store::RecoveryRow;
 use crate::telemetry::spans::{self, Beginning};
 
@@ -105,28 +103,11 @@ impl Keeper {
         spans::room().await;
         let (trigger, node) = (recovery.recovered.trigger, recovery.recovered.lost_node.clone());
         let mut row = row(&recovery, self.member.id.clone());
-        let whole = match trigger {
-            Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => {
-                self.process.driven.recovered(row.shard)
-            }
-            Trigger::NodeLost | Trigger::NodeDrain | Trigger::SessionLost => None,
-        };
         let left = match node.zip(Left::by(trigger)) {
             Some((node, left)) => self.losses.trace(node, left, &row).await,
             None => None,
         };
-        let of = whole.as_ref().filter(|whole| whole.belongs);
-        let trace = told(&row, of.map(|whole| whole.trace.as_str()).or(left.as_deref()));
-        if let Some(Whole {
-            trace,
-            last: Some((guilds, from_ms)),
-            ..
-        }) = &whole
-        {
-            let mut part = spans::part(trace, "reconcile", *from_ms);
-            part.fact("segue.guilds", i64::try_from(*guilds).unwrap_or(i64::MAX));
-            part.end(row.at_ms.max(*from_ms));
-        }
+        let trace = told(&row, recovery.takeover.as_deref().or(left.as_deref()));
         row.trace_id = trace.as_deref().and_then(spans::trace_id);
         recovery.count(&self.process.metrics, row.trace_id.clone());
         self.process.overview.recovered(row.clone());

@@ -19,7 +19,7 @@ use super::{Process, RunError, build, retry};
 use crate::cluster::permit::Standing;
 use crate::cluster::{self, Cause, Claimed, Member};
 use crate::gateway::{FromShard, SharedQueue};
-use crate::guild::{Guilds, Recovery};
+use crate::guild::{Guilds, Recovery, Takeover};
 use crate::interact;
 use crate::lavalink::{NodeMessage, NodeState};
 use crate::lifecycle::wall_ms;
@@ -88,8 +88,8 @@ pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, 
             shard = shard.number,
             epoch = claimed.row.epoch.0,
             cause = claimed.cause.name(),
-            active = sealed.active.len() + load.one_by_one(),
-            one_by_one = load.one_by_one(),
+            active = sealed.active.len() + load.one_by_one().count(),
+            one_by_one = load.one_by_one().count(),
             session = claimed.row.session.is_some(),
             alive_until_age_ms = wall_ms() - claimed.alive_until_ms,
             "claimed a shard"
@@ -116,11 +116,12 @@ enum Load {
 }
 
 impl Load {
-    fn one_by_one(&self) -> usize {
-        match self {
-            Self::AtOnce(_) => 0,
-            Self::OneByOne(_, guilds) => guilds.len(),
-        }
+    fn one_by_one(&self) -> impl Iterator<Item = GuildId> + '_ {
+        let guilds = match self {
+            Self::AtOnce(_) => &[],
+            Self::OneByOne(_, guilds) => guilds.as_slice(),
+        };
+        guilds.iter().map(|(guild, _)| *guild)
     }
 }
 
@@ -210,12 +211,13 @@ impl Driving {
         let (nodes, node_tasks) = build::nodes(&start, &node_out, &nodes_stop);
         let claimed = &start.claimed;
         let trace = whole.traceparent().or_else(|| claimed.trace.clone());
-        let around = build::surroundings(&start, gateway.handle, nodes, trace.as_deref().map(Arc::from));
+        let active = sealed.active.iter().map(|row| row.id).chain(load.one_by_one());
+        let takeover = Arc::new(Takeover::new(trace.as_deref(), active));
+        let around = build::surroundings(&start, gateway.handle, nodes, takeover);
         let pending = sealed.active.iter().flat_map(|row| &row.snapshot.head.pending);
         let inherited = pending.map(|pending| pending.id).collect();
         let guilds = Guilds::new(around, claimed.previous.clone(), inherited);
         let loaded = loaded(claimed);
-        let active = sealed.active.len() + load.one_by_one();
         let (mut interactions, mut loading) = (JoinSet::new(), JoinSet::new());
         for row in sealed.active {
             let (guild, pending) = (row.id, row.snapshot.head.pending.clone());
@@ -228,7 +230,7 @@ impl Driving {
         start
             .process
             .driven
-            .began(start.number, Arc::clone(&guilds), claimed.row.epoch, trace, active);
+            .began(start.number, Arc::clone(&guilds), claimed.row.epoch);
         let nodes_to_be = start.process.nodes.iter().map(|node| &node.name);
         let taking = Taking::begin(whole, gateway.since_ms, nodes_to_be, wall_ms());
         let meter = ShardMeter::new(
@@ -246,7 +248,7 @@ impl Driving {
         for task in node_tasks {
             nodes.spawn(task);
         }
-        Self {
+        let mut driving = Self {
             start,
             taking,
             guilds,
@@ -259,7 +261,9 @@ impl Driving {
             nodes_stop,
             interactions,
             loading,
-        }
+        };
+        driving.keep_trace();
+        driving
     }
 
     async fn drive(mut self, ending: Ending) -> Result<Option<String>, RunError> {
@@ -278,6 +282,7 @@ impl Driving {
                     if std::mem::replace(&mut turns, guilds.around().gateway.turns()) != turns {
                         heartbeat.touch();
                     }
+                    self.taking.look(wall_ms());
                     self.meter.look(&[
                         (Queue::GatewayEvents, self.from_shard.len()),
                         (Queue::NodeMessages, self.from_nodes.len()),
@@ -383,8 +388,7 @@ impl Driving {
         }
         let first = self.taking.connected(resumed);
         if first {
-            self.start.process.driven.connected(self.start.number, wall_ms());
-            self.keep_trace();
+            self.guilds.around().takeover.connected(wall_ms());
         }
         spans::within(self.taking.trace().filter(|_| first), || {
             info!(shard = self.start.number, resumed, "the gateway session is ready");

@@ -1,6 +1,6 @@
 //! The spans of taking a shard: from its claim to its first READY or RESUMED.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::shard::Shard;
 use crate::cluster::Claimed;
@@ -15,11 +15,17 @@ pub(super) fn taking(shard: &Shard) -> Open {
     let moments = claimed.moments;
     let last = claimed.owner_trace.as_deref();
     let parent = claimed.trace.as_deref().or(last.filter(|_| claimed.left));
-    let predecessor = last.filter(|last| Some(*last) != parent);
+    // What the owner before did last, and the move that its death overtook.
+    let before = [last, claimed.row.trace.as_deref()];
+    let predecessors: BTreeSet<&str> = before
+        .into_iter()
+        .flatten()
+        .filter(|trace| Some(*trace) != parent)
+        .collect();
     let whole = spans::begin(Beginning {
         name: "shard.take",
         parent,
-        links: predecessor.map(|trace| (trace, "predecessor")).into_iter().collect(),
+        links: predecessors.into_iter().map(|trace| (trace, "predecessor")).collect(),
         from_ms: moments.assigned_ms.unwrap_or(moments.claimed_ms),
         attributes: vec![
             ("discord.shard.id", shard.number.into()),
@@ -53,6 +59,9 @@ pub(super) fn part(taking: &Open, name: &'static str, from_ms: i64) -> Open {
     })
 }
 
+/// A node that has no session after this long is not waited for, milliseconds.
+const NODE_LATE_MS: i64 = 60_000;
+
 /// What of it is under way.
 pub(super) struct Taking {
     trace: Option<String>,
@@ -60,6 +69,7 @@ pub(super) struct Taking {
     gateway: Option<(Open, Open)>,
     /// Open until the node's session is there.
     nodes: HashMap<NodeName, Open>,
+    nodes_since_ms: i64,
 }
 
 impl Taking {
@@ -74,6 +84,7 @@ impl Taking {
         Self {
             trace: whole.traceparent(),
             nodes: nodes.collect(),
+            nodes_since_ms: now_ms,
             gateway: Some((part(&whole, "gateway.resume", gateway_ms), whole)),
         }
     }
@@ -92,6 +103,18 @@ impl Taking {
         gateway.end(wall_ms());
         whole.end(wall_ms());
         true
+    }
+
+    /// Ends what took too long: a node that is gone for days is not what taking the shard was about.
+    pub(super) fn look(&mut self, now_ms: i64) {
+        if now_ms - self.nodes_since_ms < NODE_LATE_MS {
+            return;
+        }
+        for (node, mut span) in self.nodes.drain() {
+            span.fact("lavalink.node.name", node.0.as_str());
+            span.fail("the node has no session yet");
+            span.end(now_ms);
+        }
     }
 
     /// The node's session is there; whether for the first time.

@@ -2,9 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
+use super::giving::SEND;
 use crate::cluster::{Death, Trail};
 use crate::lifecycle::wall_ms;
-use crate::store::{MemberRow, MemberState};
+use crate::store::{MemberRow, MemberState, Scan};
 use crate::telemetry::spans::{self, Beginning, Fact, Open};
 
 /// Moves that are remembered at most; the oldest is forgotten when there are more.
@@ -20,25 +23,62 @@ enum Move {
         shard: Option<u32>,
         asked_ms: Option<i64>,
     },
+    /// Told by itself; shards were to be given as a part of it.
+    Told,
+}
+
+/// A call to the store that nobody answered.
+#[derive(Debug)]
+struct Asked {
+    shards: Vec<u32>,
+    from_ms: i64,
+    to_ms: i64,
+}
+
+#[derive(Debug)]
+struct Known {
+    trace: String,
+    of: Move,
+    unanswered: Option<Asked>,
 }
 
 /// Tells each move once: a fence that somebody else was faster with, or an assignment that is tried again, is none.
 #[derive(Debug, Default)]
-pub(super) struct Recoveries(Mutex<Vec<(String, Move)>>);
+pub(super) struct Recoveries {
+    moves: Mutex<Vec<Known>>,
+    told: Notify,
+}
 
 impl Recoveries {
-    fn keep(&self, one: Move) -> Option<String> {
+    /// Sends what is told at once, for ever: who goes on with a trace must find its root, even if this process is the next
+    /// one to die.
+    pub(super) async fn send(&self) {
+        loop {
+            self.told.notified().await;
+            spans::push(SEND).await;
+        }
+    }
+
+    fn keep(&self, of: Move) -> Option<String> {
         let trace = spans::reserve()?;
+        self.remember(Known {
+            trace: trace.clone(),
+            of,
+            unanswered: None,
+        });
+        Some(trace)
+    }
+
+    fn remember(&self, one: Known) {
         let mut moves = self.lock();
         if moves.len() >= KEPT {
             moves.remove(0);
         }
-        moves.push((trace.clone(), one));
-        Some(trace)
+        moves.push(one);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, Move)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,9 +89,11 @@ impl Trail for Recoveries {
 
     fn leaving(&self, member: &MemberRow, shard: Option<u32>) -> Option<String> {
         // A shard that moves for an even load may do so again one day; a member leaves once.
-        let known = self.lock().iter().find_map(|(trace, one)| match one {
-            Move::Leaving { member: known, .. } if drains(known, shard) && known.id == member.id => Some(trace.clone()),
-            Move::Leaving { .. } | Move::Death(_) => None,
+        let known = self.lock().iter().find_map(|one| match &one.of {
+            Move::Leaving { member: known, .. } if drains(known, shard) && known.id == member.id => {
+                Some(one.trace.clone())
+            }
+            Move::Leaving { .. } | Move::Death(_) | Move::Told => None,
         });
         known.filter(|_| drains(member, shard)).or_else(|| {
             self.keep(Move::Leaving {
@@ -64,39 +106,94 @@ impl Trail for Recoveries {
 
     fn fenced(&self, trace: &str, done: bool, from_ms: i64, to_ms: i64) {
         let mut moves = self.lock();
-        let Some(at) = moves.iter().position(|(known, _)| known == trace) else {
+        let Some(at) = moves.iter().position(|known| known.trace == trace) else {
             return;
         };
-        let (_, found) = moves.remove(at);
+        let found = moves.remove(at).of;
         drop(moves);
         if let Move::Death(death) = found
             && done
         {
             tell_death(trace, &death, from_ms, to_ms);
+            self.told.notify_one();
         }
     }
 
     fn assigned(&self, trace: &str, shards: &[u32], from_ms: i64, to_ms: i64) {
-        for (known, one) in self.lock().iter_mut() {
-            if let Move::Leaving {
-                member,
-                shard,
-                asked_ms,
-            } = one
-                && known.as_str() == trace
-                && let Some(asked_ms) = asked_ms.take()
-            {
-                leaving(Some(trace), member, *shard, asked_ms).end(to_ms);
-            }
+        for known in self.lock().iter_mut().filter(|known| known.trace == trace) {
+            known.unanswered = None;
+            known.of.tell_leaving(trace, to_ms);
         }
-        let mut part = spans::part(trace, "assign", from_ms);
-        part.fact("segue.shards", i64::try_from(shards.len()).unwrap_or(i64::MAX));
-        part.end(to_ms);
+        tell_assigned(trace, shards.len(), from_ms, to_ms);
+        self.told.notify_one();
+    }
+
+    fn unanswered(&self, trace: &str, shards: &[u32], from_ms: i64, to_ms: i64) {
+        let asked = Asked {
+            shards: shards.to_vec(),
+            from_ms,
+            to_ms,
+        };
+        if let Some(known) = self.lock().iter_mut().find(|known| known.trace == trace) {
+            known.unanswered = Some(asked);
+            return;
+        }
+        self.remember(Known {
+            trace: trace.to_owned(),
+            of: Move::Told,
+            unanswered: Some(asked),
+        });
+    }
+
+    fn seen(&self, scan: &Scan) {
+        self.lock().retain_mut(|known| {
+            let Some(asked) = &known.unanswered else { return true };
+            let (trace, from_ms, to_ms) = (Some(&known.trace), asked.from_ms, asked.to_ms);
+            if let Move::Death(death) = &known.of {
+                let done = scan.members.iter().any(|row| row.trace.as_ref() == trace);
+                if done {
+                    tell_death(&known.trace, death, from_ms, to_ms);
+                    self.told.notify_one();
+                }
+                return !done;
+            }
+            let given = |row: &&crate::store::ShardRow| row.trace.as_ref() == trace && asked.shards.contains(&row.id);
+            let given = scan.shards.iter().filter(given).count();
+            if given == 0 {
+                return true;
+            }
+            known.of.tell_leaving(&known.trace, to_ms);
+            tell_assigned(&known.trace, given, from_ms, to_ms);
+            self.told.notify_one();
+            known.unanswered = None;
+            !matches!(known.of, Move::Told)
+        });
     }
 
     fn within(&self, trace: Option<&str>, say: &mut dyn FnMut()) {
         spans::within(trace, say);
     }
+}
+
+impl Move {
+    /// Once.
+    fn tell_leaving(&mut self, trace: &str, to_ms: i64) {
+        if let Self::Leaving {
+            member,
+            shard,
+            asked_ms,
+        } = self
+            && let Some(asked_ms) = asked_ms.take()
+        {
+            leaving(Some(trace), member, *shard, asked_ms).end(to_ms);
+        }
+    }
+}
+
+fn tell_assigned(trace: &str, shards: usize, from_ms: i64, to_ms: i64) {
+    let mut part = spans::part(trace, "assign", from_ms);
+    part.fact("segue.shards", i64::try_from(shards).unwrap_or(i64::MAX));
+    part.end(to_ms);
 }
 
 /// The root of a move that nobody's death causes. `reserved`: its `traceparent`, if that is known elsewhere.
@@ -151,4 +248,89 @@ fn tell_death(trace: &str, death: &Death, from_ms: i64, to_ms: i64) {
     spans::part(trace, "detect", death.lost_ms).end(from_ms);
     spans::part(trace, "fence", from_ms).end(to_ms);
     root.end(to_ms);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Cause;
+    use crate::model::ids::MemberId;
+    use crate::store::ShardRow;
+
+    fn member(trace: Option<&str>) -> MemberRow {
+        MemberRow {
+            trace: trace.map(str::to_owned),
+            ..MemberRow::new(MemberId("m".to_owned()), "a".to_owned())
+        }
+    }
+
+    fn shard(id: u32, trace: &str) -> ShardRow {
+        ShardRow {
+            id,
+            trace: Some(trace.to_owned()),
+            ..ShardRow::default()
+        }
+    }
+
+    fn known(trail: &Recoveries) -> Vec<(String, bool)> {
+        let moves = trail.lock();
+        moves
+            .iter()
+            .map(|known| (known.trace.clone(), known.unanswered.is_some()))
+            .collect()
+    }
+
+    #[test]
+    fn a_death_that_the_store_did_not_answer_for_is_told_once_it_shows_there() {
+        let trail = Recoveries::default();
+        trail.remember(Known {
+            trace: "t".to_owned(),
+            of: Move::Death(Death {
+                member: member(None),
+                cause: Cause::Proven,
+                why: "it hung up",
+                lost_ms: 1,
+                contexts: Vec::new(),
+                scan_ms: (1, 2),
+            }),
+            unanswered: None,
+        });
+        trail.unanswered("t", &[], 3, 4);
+        let scan = |trace| Scan {
+            members: vec![member(trace)],
+            ..Scan::default()
+        };
+        trail.seen(&scan(None));
+        trail.seen(&scan(Some("another's")));
+        assert_eq!(known(&trail), [("t".to_owned(), true)], "it is not known yet");
+        trail.seen(&scan(Some("t")));
+        assert_eq!(known(&trail), [], "told");
+    }
+
+    #[test]
+    fn shards_that_the_store_did_not_say_were_given_are_told_once_it_shows_there() {
+        let trail = Recoveries::default();
+        trail.remember(Known {
+            trace: "t".to_owned(),
+            of: Move::Leaving {
+                member: member(None),
+                shard: Some(3),
+                asked_ms: Some(1),
+            },
+            unanswered: None,
+        });
+        trail.unanswered("t", &[3, 4], 2, 3);
+        trail.unanswered("told before", &[5], 2, 3);
+        let scan = |shards| Scan {
+            shards,
+            ..Scan::default()
+        };
+        trail.seen(&scan(vec![shard(7, "t"), shard(3, "older"), shard(5, "older")]));
+        let both = [("t".to_owned(), true), ("told before".to_owned(), true)];
+        assert_eq!(known(&trail), both, "it is not known yet");
+        trail.seen(&scan(vec![shard(3, "t"), shard(5, "told before")]));
+        assert_eq!(known(&trail), [("t".to_owned(), false)]);
+        let told = |known: &Known| matches!(known.of, Move::Leaving { asked_ms: None, .. });
+        assert!(trail.lock().iter().all(told));
+    }
 }

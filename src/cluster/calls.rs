@@ -50,9 +50,12 @@ pub(super) fn held(why: &str, sent_ms: i64) -> impl Future<Output = Event> + Sen
     })
 }
 
-pub(super) async fn look(store: SharedStore, clock: Clock) -> Event {
+pub(super) async fn look(store: SharedStore, clock: Clock, trail: Arc<dyn Trail>) -> Event {
     let sent_ms = clock.now_ms();
     let answer = heard("look at members and shards", store.scan().await);
+    if let Ok(scan) = &answer {
+        trail.seen(scan);
+    }
     Event::Looked {
         sent_ms,
         wall_ms: wall_ms(),
@@ -113,30 +116,42 @@ pub(super) async fn assign(store: SharedStore, order: ToAssign, trail: Arc<dyn T
     }
     let from_ms = wall_ms();
     let answer = heard("assign shards", store.assign(term, &assignments).await);
-    if let Ok(applied) = &answer {
-        let mut by_trace: BTreeMap<Option<&str>, Vec<u32>> = BTreeMap::new();
-        for Assignment { shard, trace, .. } in &assignments {
-            if moved.contains(shard) && applied.contains(shard) {
-                by_trace.entry(trace.as_deref()).or_default().push(*shard);
+    match &answer {
+        Ok(applied) => {
+            for (trace, shards) in by_trace(&assignments, |shard| moved.contains(&shard) && applied.contains(&shard)) {
+                trail.within(trace, &mut || info!(term, ?shards, "assigned shards"));
+                if let Some(trace) = trace {
+                    trail.assigned(trace, &shards, from_ms, wall_ms());
+                }
+            }
+            debug!(
+                term,
+                asked = assignments.len(),
+                applied = applied.len(),
+                "an assignment is stored"
+            );
+        }
+        Err(Failed) => {
+            for (trace, shards) in by_trace(&assignments, |shard| moved.contains(&shard)) {
+                if let Some(trace) = trace {
+                    trail.unanswered(trace, &shards, from_ms, wall_ms());
+                }
             }
         }
-        for (trace, shards) in by_trace {
-            trail.within(trace, &mut || info!(term, ?shards, "assigned shards"));
-            if let Some(trace) = trace {
-                trail.assigned(trace, &shards, from_ms, wall_ms());
-            }
-        }
-        debug!(
-            term,
-            asked = assignments.len(),
-            applied = applied.len(),
-            "an assignment is stored"
-        );
     }
     Event::Assigned {
         term,
         answer: answer.map(|applied| (applied, assignments)),
     }
+}
+
+/// The shards of each trace that are `wanted`.
+fn by_trace(assignments: &[Assignment], wanted: impl Fn(u32) -> bool) -> BTreeMap<Option<&str>, Vec<u32>> {
+    let mut by_trace: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    for Assignment { shard, trace, .. } in assignments.iter().filter(|one| wanted(one.shard)) {
+        by_trace.entry(trace.as_deref()).or_default().push(*shard);
+    }
+    by_trace
 }
 
 pub(super) async fn tell(store: SharedStore, members: Vec<MemberId>) -> Event {

@@ -1,5 +1,6 @@
 //! What the rest of a replica holds of the cluster.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -69,6 +70,7 @@ pub struct Handle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) view: watch::Receiver<Arc<ClusterView>>,
     pub(super) drained: watch::Receiver<Option<Drained>>,
+    pub(super) leaving: watch::Receiver<BTreeSet<String>>,
 }
 
 impl Handle {
@@ -107,6 +109,12 @@ impl Handle {
     /// Completes when the view has changed since the last call on the same clone.
     pub async fn changed(&mut self) -> bool {
         self.view.changed().await.is_ok()
+    }
+
+    /// The names of the Lavalink pods of our release that are leaving, whenever they change. Outside Kubernetes there are
+    /// none, and the sender is gone.
+    pub fn leaving_pods(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.leaving.clone()
     }
 
     /// Renews at once, so that what rides on the renewal is stored.

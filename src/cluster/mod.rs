@@ -34,10 +34,11 @@ pub mod timing;
 pub mod trail;
 pub mod witness;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::outside::Outdoors;
@@ -104,8 +105,9 @@ impl std::fmt::Debug for Opening {
 /// then drop everything it drove without a further word, and join again as a new one.
 pub fn open(opening: Opening) -> (Handle, mpsc::Receiver<Duty>, impl Future<Output = Ended> + Send) {
     let (events, inbox) = mpsc::channel(task::INBOX);
-    let (outside, beat) = Outdoors::open(&opening, &events);
-    task::start(Parts {
+    let (left, leaving) = watch::channel(BTreeSet::new());
+    let (outside, beat) = Outdoors::open(&opening, &events, left);
+    let (handle, duties, driving) = task::start(Parts {
         seed: rand::random(),
         lease: matches!(opening.election, Election::Kubernetes { .. }),
         member: opening.member,
@@ -117,5 +119,6 @@ pub fn open(opening: Opening) -> (Handle, mpsc::Receiver<Duty>, impl Future<Outp
         outside: Box::new(outside),
         inbox,
         stop: opening.stop,
-    })
+    });
+    (Handle { leaving, ..handle }, duties, driving)
 }

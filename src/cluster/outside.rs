@@ -1,5 +1,6 @@
 //! The real outside of a member: the other members over TCP, and the Kubernetes API where there is one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -28,8 +29,12 @@ pub(super) struct Outdoors {
 
 impl Outdoors {
     /// Begins to listen, to stand for election and to watch pods, as far as there are such. Returns the beat with what
-    /// the pods tell added to it.
-    pub(super) fn open(opening: &Opening, events: &mpsc::Sender<Event>) -> (Self, BeatSource) {
+    /// the pods tell added to it. `leaving` gets the names of Lavalink's pods that are leaving.
+    pub(super) fn open(
+        opening: &Opening,
+        events: &mpsc::Sender<Event>,
+        leaving: watch::Sender<BTreeSet<String>>,
+    ) -> (Self, BeatSource) {
         let Member { id, permit, .. } = &opening.member;
         let clock = permit.clock().clone();
         let peers = Peers::new(id.clone(), clock.clone(), Arc::clone(&opening.peer), events.clone());
@@ -49,6 +54,7 @@ impl Outdoors {
                 pod: pod.clone(),
                 member: opening.member.clone(),
                 container,
+                leaving,
                 ordered,
                 events: events.clone(),
             };
@@ -93,6 +99,7 @@ struct Kubernetes {
     pod: Option<String>,
     member: Member,
     container: watch::Sender<Option<String>>,
+    leaving: watch::Sender<BTreeSet<String>>,
     ordered: mpsc::Receiver<LeaseOrder>,
     events: mpsc::Sender<Event>,
 }
@@ -114,6 +121,7 @@ impl Kubernetes {
             member: self.member,
             owner,
             container: self.container,
+            leaving: self.leaving,
             events: self.events,
         });
         let pods = async {

@@ -1,4 +1,7 @@
-//! The Pod watch: which containers ended, which pods are gone, and which container this process runs in.
+//! The Pod watch: which containers ended, which pods are gone, which container this process runs in, and which Lavalink
+//! pods are leaving.
+
+mod leaving;
 
 use std::collections::BTreeSet;
 
@@ -11,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use self::leaving::Leaving;
 use super::coordinator::event::Event;
 use super::evidence::ContainerEnd;
 use super::member::Member;
@@ -35,6 +39,8 @@ pub(super) struct Watch {
     pub(super) owner: watch::Sender<Option<OwnerReference>>,
     /// Gets the id of our own container as soon as the API server shows it.
     pub(super) container: watch::Sender<Option<String>>,
+    /// Gets the names of Lavalink's pods that are leaving.
+    pub(super) leaving: watch::Sender<BTreeSet<String>>,
     /// Gets what became of the others.
     pub(super) events: mpsc::Sender<Event>,
 }
@@ -68,6 +74,7 @@ pub(super) async fn watch_pods(client: Client, watch: Watch) {
         member,
         owner,
         container,
+        leaving,
         events,
     } = watch;
     let api: Api<Pod> = Api::namespaced(client, &namespace);
@@ -87,6 +94,8 @@ pub(super) async fn watch_pods(client: Client, watch: Watch) {
         uid: member.origin.pod_uid.clone(),
         predecessors: predecessors(&member).await,
         container,
+        lavalink: Leaving::default(),
+        leaving,
         events,
         there: BTreeSet::new(),
         listed: None,
@@ -134,6 +143,8 @@ struct Watched {
     /// Containers of processes that ran in it before.
     predecessors: BTreeSet<String>,
     container: watch::Sender<Option<String>>,
+    lavalink: Leaving,
+    leaving: watch::Sender<BTreeSet<String>>,
     events: mpsc::Sender<Event>,
     /// UIDs of pods that were seen and not yet seen to go.
     there: BTreeSet<String>,
@@ -143,6 +154,12 @@ struct Watched {
 
 impl Watched {
     async fn hear(&mut self, event: watcher::Event<Pod>) {
+        // First, since the coordinator may make it wait.
+        let leaving = self.lavalink.hear(&event);
+        if *self.leaving.borrow() != *leaving {
+            info!(pods = ?leaving, "Lavalink pods that are leaving");
+            self.leaving.send_replace(leaving.clone());
+        }
         match event {
             watcher::Event::Init => self.listed = Some(BTreeSet::new()),
             watcher::Event::InitApply(pod) => {

@@ -1,5 +1,6 @@
 //! The loop around the coordinator: hears, steps, has it carried out. One task; calls to the store run beside it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub fn start(parts: Parts) -> (Handle, mpsc::Receiver<Duty>, impl Future<Output 
         requests,
         view,
         drained,
+        // Whoever watches pods puts theirs here.
+        leaving: watch::channel(BTreeSet::new()).1,
     };
     let round = Round {
         asked,
@@ -186,7 +189,7 @@ impl Round {
                 Ok(()) => act(Box::pin(calls::renew(store, id, beat(), clock))),
                 Err(why) => act(Box::pin(calls::held(&why, clock.now_ms()))),
             },
-            Effect::Look => act(Box::pin(calls::look(store, clock))),
+            Effect::Look => act(Box::pin(calls::look(store, clock, Arc::clone(trail)))),
             Effect::Claim { shard, previous } => {
                 act(Box::pin(calls::claim(store, id, shard, previous)));
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::duty::Cause;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
-use crate::store::{Fence, MemberRow, ShardRow, SharedStore, StoreError};
+use crate::store::{Fence, MemberRow, Scan, ShardRow, SharedStore, StoreError};
 
 /// That a member is dead, and how that was found out.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,11 @@ pub trait Trail: Send + Sync + fmt::Debug {
     fn fenced(&self, trace: &str, done: bool, from_ms: i64, to_ms: i64);
     /// These shards of the trace were given to somebody, from when to when, wall clock.
     fn assigned(&self, trace: &str, shards: &[u32], from_ms: i64, to_ms: i64);
+    /// The store did not say whether it did what it was asked to in the name of the trace, from when to when, wall clock:
+    /// to declare the member dead, or to give these shards to somebody.
+    fn unanswered(&self, trace: &str, shards: &[u32], from_ms: i64, to_ms: i64);
+    /// What stands in the store now: it shows what became of that.
+    fn seen(&self, scan: &Scan);
     /// What is logged in `say` belongs to the trace.
     fn within(&self, trace: Option<&str>, say: &mut dyn FnMut());
 }
@@ -56,6 +61,10 @@ impl Trail for NoTrail {
     fn fenced(&self, _trace: &str, _done: bool, _from_ms: i64, _to_ms: i64) {}
 
     fn assigned(&self, _trace: &str, _shards: &[u32], _from_ms: i64, _to_ms: i64) {}
+
+    fn unanswered(&self, _trace: &str, _shards: &[u32], _from_ms: i64, _to_ms: i64) {}
+
+    fn seen(&self, _scan: &Scan) {}
 
     fn within(&self, _trace: Option<&str>, say: &mut dyn FnMut()) {
         say();
@@ -90,14 +99,16 @@ pub(super) async fn fence(
         overdue_ms,
     };
     let answer = store.fence(&fence).await;
-    let done = matches!(answer, Ok(true));
-    if done {
+    if let Ok(true) = answer {
         trail.within(trace.as_deref(), &mut || {
             tracing::info!(member = %member.id, name = member.name, why, "declared a member dead");
         });
     }
     if let Some(trace) = &trace {
-        trail.fenced(trace, done, from_ms, wall_ms());
+        match answer {
+            Ok(done) => trail.fenced(trace, done, from_ms, wall_ms()),
+            Err(_) => trail.unanswered(trace, &[], from_ms, wall_ms()),
+        }
     }
     (answer, trace)
 }

@@ -248,7 +248,7 @@ pub const KEYS: &[Key] = &[
         "OTEL_PROPAGATORS",
         "LIST",
         Fallback::Text("tracecontext,baggage"),
-        "How trace contexts travel: `tracecontext`, `baggage`, `none`.",
+        "No effect: trace contexts always travel as `tracecontext`; another value is a warning.",
     ),
     plain(
         "OTEL_EXPORTER_OTLP_ENDPOINT",

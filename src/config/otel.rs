@@ -4,6 +4,8 @@
 //! As OpenTelemetry asks, a value that is not understood is a warning and then counts as not set
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
+mod without_effect;
+
 use std::time::Duration;
 
 /// Where traces and logs go.
@@ -15,15 +17,13 @@ pub struct OtelSettings {
     pub logs: Option<Collector>,
     /// The service's name, when somebody chose one by `OTEL_SERVICE_NAME`.
     pub service_name: Option<String>,
-    /// Whether contexts travel as `traceparent` headers.
-    pub trace_context: bool,
-    /// Whether baggage travels.
-    pub baggage: bool,
     /// Most spans that are kept while the collector does not take them: `OTEL_BSP_MAX_QUEUE_SIZE`.
     pub queue: usize,
+    /// Most log records that are kept while the collector does not take them: `OTEL_BLRP_MAX_QUEUE_SIZE`.
+    pub log_queue: usize,
 }
 
-/// What `OTEL_BSP_MAX_QUEUE_SIZE` is when nobody says (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor>).
+/// What `OTEL_BSP_MAX_QUEUE_SIZE` and `OTEL_BLRP_MAX_QUEUE_SIZE` are when nobody says (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor>).
 const QUEUE: usize = 2_048;
 
 impl Default for OtelSettings {
@@ -32,9 +32,8 @@ impl Default for OtelSettings {
             traces: None,
             logs: None,
             service_name: None,
-            trace_context: false,
-            baggage: false,
             queue: QUEUE,
+            log_queue: QUEUE,
         }
     }
 }
@@ -50,6 +49,14 @@ pub struct Collector {
     pub timeout: Duration,
 }
 
+impl Collector {
+    /// Whether TLS is spoken.
+    pub fn is_encrypted(&self) -> bool {
+        let scheme = self.endpoint.split_once("://").map_or("", |(scheme, _)| scheme);
+        scheme.eq_ignore_ascii_case("https")
+    }
+}
+
 /// A protocol of OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -57,6 +64,16 @@ pub enum Protocol {
     Http,
     /// `grpc`.
     Grpc,
+}
+
+impl Protocol {
+    /// What is wrong with an endpoint that is none.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Http => "not an http:// or https:// URL",
+            Self::Grpc => "neither HOST:PORT nor an http:// or https:// URL",
+        }
+    }
 }
 
 /// What is sent, and the names of the variables that are only about it.
@@ -67,6 +84,7 @@ struct Signal {
     endpoint: &'static str,
     protocol: &'static str,
     timeout: &'static str,
+    insecure: &'static str,
 }
 
 const TRACES: Signal = Signal {
@@ -76,6 +94,7 @@ const TRACES: Signal = Signal {
     endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    insecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
 };
 const LOGS: Signal = Signal {
     name: "logs",
@@ -84,48 +103,11 @@ const LOGS: Signal = Signal {
     endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
     timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+    insecure: "OTEL_EXPORTER_OTLP_LOGS_INSECURE",
 };
 
-/// Variables of OpenTelemetry that do nothing here, and why; whoever sets them should know.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "own certificates are not supported"),
-    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "client certificates are not supported"),
-    (
-        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-        "client certificates are not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-        "own certificates are not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
-        "client certificates are not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-        "client certificates are not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
-        "own certificates are not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
-        "client certificates are not supported",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
-        "client certificates are not supported",
-    ),
-    ("OTEL_CONFIG_FILE", "declarative configuration is not supported"),
-];
-
-const COMPRESSION: [&str; 3] = [
-    "OTEL_EXPORTER_OTLP_COMPRESSION",
-    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
-];
+/// Exporters that OpenTelemetry knows and Segue has not.
+const UNSUPPORTED: [&str; 6] = ["console", "logging", "otlp/stdout", "zipkin", "jaeger", "prometheus"];
 
 /// Reads what `get` knows of the keys; `environment` is looked through for variables without effect.
 pub(super) fn read(
@@ -133,8 +115,8 @@ pub(super) fn read(
     environment: &[(String, String)],
     warnings: &mut Vec<String>,
 ) -> OtelSettings {
-    warn_of_the_rest(environment, warnings);
-    let (trace_context, baggage) = propagators(&get("OTEL_PROPAGATORS").unwrap_or_default(), warnings);
+    without_effect::warn_of_variables(environment, warnings);
+    without_effect::warn_of_propagators(&get("OTEL_PROPAGATORS").unwrap_or_default(), warnings);
     let disabled = is_disabled(get, warnings);
     let mut signal = |signal: &Signal| {
         let wanted = is_wanted(signal, get, warnings) && !disabled;
@@ -144,15 +126,14 @@ pub(super) fn read(
         traces: signal(&TRACES),
         logs: signal(&LOGS),
         service_name: get("OTEL_SERVICE_NAME"),
-        trace_context,
-        baggage,
-        queue: queue(environment),
+        queue: queue("OTEL_BSP_MAX_QUEUE_SIZE", environment),
+        log_queue: queue("OTEL_BLRP_MAX_QUEUE_SIZE", environment),
     }
 }
 
 /// As the library reads it, which has a queue of that size beneath.
-fn queue(environment: &[(String, String)]) -> usize {
-    let told = environment.iter().find(|(name, _)| name == "OTEL_BSP_MAX_QUEUE_SIZE");
+fn queue(key: &str, environment: &[(String, String)]) -> usize {
+    let told = environment.iter().find(|(name, _)| name == key);
     told.and_then(|(_, value)| value.parse().ok()).unwrap_or(QUEUE)
 }
 
@@ -166,22 +147,30 @@ fn is_disabled(get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>)
     disabled == "true"
 }
 
+/// An exporter that is known but not supported sends nothing: whoever chose it does not want OTLP. A name that nobody knows
+/// is not understood, and counts as not set.
 fn is_wanted(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> bool {
     let exporter = get(signal.exporter).unwrap_or_default().to_lowercase();
-    let wanted: Vec<&str> = exporter
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
-    for name in &wanted {
-        if !matches!(*name, "otlp" | "none") {
-            warnings.push(format!(
-                "{}: {name:?} is not supported; use otlp or none",
-                signal.exporter
-            ));
+    let names = exporter.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let (mut understood, mut wanted) = (false, false);
+    for name in names {
+        let key = signal.exporter;
+        match name {
+            "otlp" => wanted = true,
+            "none" => {}
+            name if UNSUPPORTED.contains(&name) => {
+                warnings.push(format!("{key}: {name:?} is not supported; use otlp or none"));
+            }
+            unknown => {
+                warnings.push(format!(
+                    "{key}: {unknown:?} is not known and counts as not set; use otlp or none"
+                ));
+                continue;
+            }
         }
+        understood = true;
     }
-    wanted.is_empty() || wanted.contains(&"otlp")
+    wanted || !understood
 }
 
 fn collector(
@@ -199,10 +188,14 @@ fn collector(
             false,
         ),
     };
+    let endpoint = match protocol {
+        Protocol::Http => endpoint,
+        Protocol::Grpc => with_scheme(endpoint, || is_insecure(signal, environment, warnings)),
+    };
     let fits = url::Url::parse(&endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !fits {
-        let name = signal.name;
-        warnings.push(format!("{key}: not an http:// or https:// URL; no {name} are sent"));
+        let (name, expected) = (signal.name, protocol.expected());
+        warnings.push(format!("{key}: {expected}; no {name} are sent"));
         return None;
     }
     let endpoint = match (protocol, whole) {
@@ -214,6 +207,39 @@ fn collector(
         protocol,
         timeout: timeout(signal, get, environment, warnings),
     })
+}
+
+/// As the specification and the library have it: what carries a scheme is left to it, anything else is a host and a port.
+fn with_scheme(endpoint: String, is_insecure: impl FnOnce() -> bool) -> String {
+    let has_scheme = endpoint
+        .split_once("://")
+        .is_some_and(|(scheme, _)| !scheme.contains(['/', '?', '#']));
+    // Who writes a password before the host must say how it is sent; it is masked in a URL only.
+    if has_scheme || endpoint.contains('@') {
+        return endpoint;
+    }
+    format!("{}://{endpoint}", if is_insecure() { "http" } else { "https" })
+}
+
+/// Whether what has no scheme is spoken to without TLS. Known to the environment only.
+fn is_insecure(signal: &Signal, environment: &[(String, String)], warnings: &mut Vec<String>) -> bool {
+    let said = [signal.insecure, "OTEL_EXPORTER_OTLP_INSECURE"]
+        .into_iter()
+        .find_map(|key| {
+            let mut set = environment.iter().filter(|(_, value)| !value.trim().is_empty());
+            set.find(|(name, _)| name == key)
+        });
+    let Some((key, value)) = said else {
+        return false;
+    };
+    let value = value.trim().to_lowercase();
+    if !matches!(value.as_str(), "true" | "false") {
+        let warning = format!("{key}: {value:?} is neither true nor false; taken as false");
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    value == "true"
 }
 
 fn protocol(signal: &Signal, get: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> Protocol {
@@ -260,35 +286,6 @@ fn timeout(
                 warnings.push(warning);
             }
             USUAL
-        }
-    }
-}
-
-fn propagators(list: &str, warnings: &mut Vec<String>) -> (bool, bool) {
-    let names: Vec<&str> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    for name in &names {
-        if !matches!(*name, "tracecontext" | "baggage" | "none") {
-            warnings.push(format!(
-                "OTEL_PROPAGATORS: {name:?} is not supported; use tracecontext, baggage or none"
-            ));
-        }
-    }
-    if names.contains(&"none") {
-        return (false, false);
-    }
-    (names.contains(&"tracecontext"), names.contains(&"baggage"))
-}
-
-fn warn_of_the_rest(environment: &[(String, String)], warnings: &mut Vec<String>) {
-    for (name, value) in environment.iter().filter(|(_, value)| !value.trim().is_empty()) {
-        if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| known == name) {
-            warnings.push(format!("{name} has no effect: {why}"));
-        }
-        if name == "OTEL_METRICS_EXPORTER" && value.trim() != "none" {
-            warnings.push(format!("{name} has no effect: metrics are served at /metrics"));
-        }
-        if COMPRESSION.contains(&name.as_str()) && value.trim() != "none" {
-            warnings.push(format!("{name} has no effect: nothing is compressed"));
         }
     }
 }

@@ -68,10 +68,14 @@ fn masked(key: &Key, text: &str) -> String {
     }
 }
 
-/// A URL without user and password, should somebody have put them into one that needs none.
+/// An address without user and password, should somebody have put them into one that needs none.
 fn without_user(text: &str) -> String {
-    match text.split_once("://").zip(text.rsplit_once('@')) {
-        Some(((scheme, _), (_, rest))) => format!("{scheme}://{MASK}@{rest}"),
+    let Some((user, rest)) = text.rsplit_once('@') else {
+        return text.to_owned();
+    };
+    match user.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://{MASK}@{rest}"),
+        None if user.contains(':') => format!("{MASK}@{rest}"),
         None => text.to_owned(),
     }
 }

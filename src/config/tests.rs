@@ -356,6 +356,14 @@ fn a_password_in_any_url_is_not_shown() {
             effective.warnings
         );
         assert!(all.contains("https://***@host/x") && !all.contains(SECRET), "{all}");
+        let effective = World::new().env(key, "user:hunter2sesame@host:1").load();
+        let all = format!(
+            "{} {:?} {:?}",
+            show::table(&effective.rows),
+            effective.problems,
+            effective.warnings
+        );
+        assert!(all.contains("***@host:1") && !all.contains(SECRET), "{all}");
     }
 }
 

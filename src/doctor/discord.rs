@@ -8,6 +8,7 @@ use url::Url;
 
 use super::fetch::{Answer, Fetch};
 use super::verdict::Verdict;
+use crate::cluster::budget;
 use crate::config::{Settings, Shards};
 
 /// Discord's REST API.
@@ -125,10 +126,22 @@ fn judge_gateway(answer: &Result<Answer, String>, wanted: Shards) -> Verdict {
     let seen = format!(
         "{shards} shard(s), {max_concurrency} at a time; {remaining} of {total} session starts left; no privileged intents needed"
     );
-    if remaining < shards {
+    // As every replica does before it starts a session.
+    let reserve = budget::reserve(shards, total);
+    if total.saturating_sub(reserve) < shards {
+        return Verdict::wrong(
+            format!(
+                "{total} session starts a day, {reserve} of them kept in reserve, are too few for {shards} shard(s)"
+            ),
+            "start fewer shards, as SEGUE_SHARDS=auto does",
+        );
+    }
+    if remaining.saturating_sub(reserve) < shards {
         let hours = reset_after.div_ceil(3_600_000);
         return Verdict::wrong(
-            format!("only {remaining} of {total} session starts left, and {shards} shard(s) to start"),
+            format!(
+                "only {remaining} of {total} session starts left, {reserve} of them kept in reserve, and {shards} shard(s) to start"
+            ),
             format!("wait {hours} h until Discord resets them, and find out what reconnects so often"),
         );
     }
@@ -218,7 +231,13 @@ mod tests {
             (bot(4, 3), Shards::Auto, 'w', "wait 2 h"),
             (bot(1, 3), Shards::Count(4), 'w', "4 shard(s) to start"),
             (bot(4, 998), Shards::Count(2), 'c', "recommends 4"),
+            (bot(1, 0), Shards::Auto, 'w', "wait 2 h"),
+            (bot(1, 10), Shards::Auto, 'w', "10 of them kept in reserve"),
+            (bot(1, 11), Shards::Auto, 'c', "reconnects so often"),
             (bot(1, 50), Shards::Auto, 'c', "reconnects so often"),
+            (bot(20, 39), Shards::Auto, 'w', "20 of them kept in reserve"),
+            (bot(20, 40), Shards::Auto, 'c', "reconnects so often"),
+            (bot(1, 999), Shards::Count(600), 'w', "too few for 600"),
             (answer(401, ""), Shards::Auto, 'w', "refuses the token"),
         ];
         for (answer, shards, kind, part) in cases {

@@ -176,12 +176,8 @@ impl Actor {
                 metering::node_said(&self.around.metrics, &from, self.player.track());
                 drop(self.step(Input::Node(from)));
             }
-            Mail::NodesChanged => {
-                drop(self.step(Input::NodesChanged));
-                if calls::is_draining(&self.around.nodes, self.player.node()) {
-                    drop(self.step(Input::LeaveNode));
-                }
-            }
+            // If the node is to be emptied, the next round leaves it.
+            Mail::NodesChanged => drop(self.step(Input::NodesChanged)),
             Mail::View(answer) => {
                 drop(answer.send(self.player.view(wall_ms())));
             }
@@ -294,7 +290,17 @@ impl Actor {
 
     /// Starts what is due: one call, one save, one panel edit at a time.
     fn act(&mut self) {
+        let recovered = self.counted.recovering && !self.player.is_recovering();
+        if recovered {
+            // If nothing was reported, nobody wants it any more.
+            self.around.takeover.over(self.guild, wall_ms());
+        }
         self.count(self.player.is_playing(), self.player.is_recovering());
+        // In every round: what starts or recovers can move as soon as that is over, which nobody else tells. Counted before,
+        // since a move counts as a recovery of its own.
+        if calls::is_draining(&self.around.nodes, self.player.node()) {
+            drop(self.step(Input::LeaveNode));
+        }
         if !self.calling
             && let Some(call) = self.calls.pop_front()
         {

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{Guilds, Mail};
 use crate::gateway::Seen;
+use crate::lifecycle::wall_ms;
 use crate::model::ids::GuildId;
 use crate::model::record::PendingRecord;
 use crate::model::signal::Signal;
@@ -75,10 +76,13 @@ impl Guilds {
         Ok(pending)
     }
 
-    /// What waited for a guild goes to its actor, if it got one.
+    /// What waited for a guild goes to its actor. One that got none is not recovered.
     pub fn let_in(&self, guild: GuildId) {
         let mut actors = self.lock();
         let waiting = actors.held.remove(&guild).unwrap_or_default();
+        if !actors.handles.contains_key(&guild) {
+            self.around().takeover.over(guild, wall_ms());
+        }
         if let Some(handle) = actors.handles.get(&guild) {
             // Under the lock: what comes now must not overtake what waited.
             for (signal, seen) in waiting {

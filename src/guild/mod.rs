@@ -7,6 +7,7 @@ mod metering;
 pub(crate) mod outward;
 mod panel;
 mod saving;
+mod takeover;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +18,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, warn};
 
 pub use actor::Ended;
+pub use takeover::Takeover;
 
 use self::saving::Saving;
 use crate::discord::Discord;
@@ -66,8 +68,8 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Hears of every recovery that ended.
     pub recoveries: mpsc::Sender<Recovery>,
-    /// The span of taking the shard, a W3C `traceparent`: what the recoveries of a takeover are a part of.
-    pub trace: Option<Arc<str>>,
+    /// What the recoveries of the guilds are a part of that were active when the shard was taken.
+    pub takeover: Arc<Takeover>,
     /// Guilds of the shard that play now.
     pub playing: Arc<AtomicI64>,
 }
@@ -83,6 +85,8 @@ pub struct Recovery {
     pub recovered: Recovered,
     /// When it ended, milliseconds since 1970.
     pub ended_ms: i64,
+    /// The span of taking the shard, a W3C `traceparent`, if it was a part of that.
+    pub takeover: Option<Arc<str>>,
 }
 
 impl Recovery {
@@ -487,23 +491,11 @@ impl Guilds {
     /// Starts the actor of a guild again after it failed, from its snapshot, on what its node plays. A guild that fails
     /// again and again is quarantined instead, so that it takes nobody with it.
     pub async fn revive(&self, failed: Failed) {
-        let Failed { guild, epoch, why } = failed;
-        if !self.failed(guild, epoch, &why).await {
+        let guild = failed.guild;
+        let Some(row) = self.may_revive(failed).await else {
+            self.around.takeover.over(guild, wall_ms());
             return;
-        }
-        let claim = self
-            .around
-            .store
-            .claim_guild(guild, self.around.shard, self.previous.as_ref(), &self.around.member)
-            .await;
-        let row = match claim {
-            Ok(claim) => claim.ours(),
-            Err(error) => {
-                warn!(%guild, %error, "the guild's actor starts again when somebody asks for something");
-                return;
-            }
         };
-        let Some(row) = row else { return };
         let now = wall_ms();
         let loaded = Loaded {
             trigger: Trigger::Crash,
@@ -512,6 +504,25 @@ impl Guilds {
             before: Before::default(),
         };
         self.start_late(row, loaded, true).await;
+    }
+
+    async fn may_revive(&self, failed: Failed) -> Option<GuildRow> {
+        let Failed { guild, epoch, why } = failed;
+        if !self.failed(guild, epoch, &why).await {
+            return None;
+        }
+        let around = &self.around;
+        let claim = around
+            .store
+            .claim_guild(guild, around.shard, self.previous.as_ref(), &around.member)
+            .await;
+        match claim {
+            Ok(claim) => claim.ours(),
+            Err(error) => {
+                warn!(%guild, %error, "the guild's actor starts again when somebody asks for something");
+                None
+            }
+        }
     }
 
     /// Starts an actor when the shard's sessions may be there already: it is told what the others were told. `known`: it

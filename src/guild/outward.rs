@@ -87,12 +87,14 @@ pub(super) fn voices(around: &Surroundings, guild: GuildId) -> Option<Signal> {
 }
 
 pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered) {
+    let ended_ms = crate::lifecycle::wall_ms();
     let takeover = match recovered.trigger {
-        Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => around.trace.as_deref(),
+        Trigger::Crash | Trigger::Handover | Trigger::Rebalance | Trigger::Start => {
+            around.takeover.over(guild, ended_ms)
+        }
         Trigger::NodeLost | Trigger::NodeDrain | Trigger::SessionLost => None,
     };
-    let ended_ms = crate::lifecycle::wall_ms();
-    spans::within(takeover, || {
+    spans::within(takeover.as_deref(), || {
         info!(
             %guild,
             trigger = recovered.trigger.name(),
@@ -107,6 +109,7 @@ pub(super) fn report(around: &Surroundings, guild: GuildId, recovered: Recovered
         guild,
         recovered,
         ended_ms,
+        takeover,
     };
     // Whoever keeps recoveries also counts them, with the trace that tells each. Those beyond what it can take have none.
     if let Err(TrySendError::Full(recovery) | TrySendError::Closed(recovery)) = around.recoveries.try_send(recovery) {

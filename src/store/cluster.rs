@@ -187,7 +187,7 @@ pub struct Released {
 }
 
 /// A shard as stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShardRow {
     /// Its number.
     pub id: u32,

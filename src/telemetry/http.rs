@@ -1,5 +1,10 @@
 //! The pages: `/livez`, `/readyz`, `/startupz`, `/metrics`, the status page at `/` and its data at `/api/state`.
 
+mod open;
+mod stall;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +16,9 @@ use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Heartbeats;
@@ -22,15 +26,19 @@ use super::metrics::Metrics;
 use super::metrics::expose::Format;
 use super::metrics::labels::NoLabels;
 use crate::lifecycle::Readiness;
+use open::Open;
+use stall::Impatient;
 
 /// How long a client may take to send its request's head, also on a kept connection that is idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may read nothing of what it asked for: the limit above does not run meanwhile.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Most bytes of a request's head; these pages take no bodies.
 const MOST_HEAD: usize = 16 * 1024;
 /// Most headers of a request.
 const MOST_HEADERS: usize = 64;
-/// Most connections at a time; more wait to be accepted.
-const MOST_CONNECTIONS: usize = 256;
+/// Most connections at a time; one more closes the oldest.
+pub const MOST_CONNECTIONS: usize = 256;
 /// How long open requests may go on after the server was told to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// After an accept that failed (usually: no file descriptors left).
@@ -69,54 +77,35 @@ pub fn no_more() -> Router {
 /// Serves the pages until `shutdown`; then lets open requests end for a second.
 pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationToken) {
     let router = router(pages);
-    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut connections = JoinSet::new();
+    let mut open = Open::new(MOST_CONNECTIONS);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &free) => accepted,
+            true = open.one_ended() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => {
-                let connection = converse(stream, router.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
-            }
+            Ok((stream, _)) => open.add(converse(stream, router.clone(), shutdown.clone())).await,
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
     }
-    let ended = timeout(LAST_REQUESTS, async {
-        while connections.join_next().await.is_some() {}
-    })
-    .await;
-    if ended.is_err() {
-        connections.shutdown().await;
-    }
+    open.end(LAST_REQUESTS).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    free: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(free).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
-}
-
-async fn converse(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn converse<S>(stream: S, router: Router, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = TowerToHyperService::new(router);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MOST_HEAD)
         .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Impatient::new(stream, READ_WITHIN)), service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

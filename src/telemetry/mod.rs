@@ -50,7 +50,6 @@ impl Telemetry {
         member: &str,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        opentelemetry::global::set_text_map_propagator(traces::propagators(otel));
         let traces = Traces::start(otel, member, metrics)?;
         if let Some(traces) = &traces {
             traces.install();

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use segue::lifecycle::Readiness;
 use segue::telemetry::health::Heartbeats;
-use segue::telemetry::http::{Pages, serve};
+use segue::telemetry::http::{MOST_CONNECTIONS, Pages, serve};
 use segue::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -23,9 +23,12 @@ struct Served {
     task: JoinHandle<()>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test awaits the server's end itself")]
 async fn served() -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    served_at(TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test awaits the server's end itself")]
+fn served_at(listener: TcpListener) -> Served {
     let address = listener.local_addr().unwrap();
     let (startup, readiness, heartbeats) = (Readiness::default(), Readiness::default(), Heartbeats::default());
     let shutdown = CancellationToken::new();
@@ -152,6 +155,32 @@ async fn the_server_ends_when_told_even_with_an_idle_connection() {
     let ended = tokio::time::timeout(Duration::from_secs(3), served.task).await;
     assert!(matches!(ended, Ok(Ok(()))), "{ended:?}");
     drop(idle);
+}
+
+/// Room for a few answers only, so that whoever does not read is soon waited for.
+fn small() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4_096).unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_answered_although_as_many_as_may_come_ask_and_never_read() {
+    let socket = small();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let served = served_at(socket.listen(1_024).unwrap());
+    let mut silent = Vec::new();
+    for _ in 0..MOST_CONNECTIONS {
+        let mut stream = small().connect(served.address).await.unwrap();
+        let questions = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(64);
+        stream.write_all(questions.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    for _ in 0..2 {
+        assert_says(&page(&served, "/livez", "*/*").await, "200", &["alive"]);
+    }
+    drop(silent);
 }
 
 async fn healthcheck(listen: String) -> Output {

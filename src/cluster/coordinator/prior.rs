@@ -16,6 +16,8 @@ pub(super) struct Prior {
     cause: Cause,
     alive_until_ms: i64,
     seq: Option<u64>,
+    /// The trace of its death. The shard may have been on its way elsewhere already, as a part of another.
+    death: Option<String>,
     moments: Moments,
 }
 
@@ -26,6 +28,7 @@ impl Default for Prior {
             cause: Cause::First,
             alive_until_ms: 0,
             seq: None,
+            death: None,
             moments: Moments::default(),
         }
     }
@@ -68,6 +71,7 @@ impl Prior {
             cause: if stays { Cause::Rebalance } else { Cause::Handover },
             alive_until_ms: at_ms,
             seq: None,
+            death: None,
             moments: Moments {
                 lost_ms: Some(at_ms),
                 ..moments
@@ -93,6 +97,7 @@ impl Prior {
             cause,
             alive_until_ms: alive,
             seq: owner.shard_seq.get(&shard).copied(),
+            death: owner.trace.clone().filter(|_| owner.state == MemberState::Fenced),
             moments: Moments {
                 lost_ms: lost,
                 fenced_ms: ended.filter(|_| cause != Cause::Handover),
@@ -111,7 +116,7 @@ impl Prior {
             left: matches!(self.cause, Cause::Handover | Cause::Rebalance),
             alive_until_ms: self.alive_until_ms,
             seq: stored.max(self.seq),
-            trace: row.trace.clone(),
+            trace: self.death.or_else(|| row.trace.clone()),
             owner_trace: row.owner_trace.clone(),
             moments: Moments {
                 claimed_ms: wall_ms,
@@ -124,37 +129,55 @@ impl Prior {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::model::ids::Epoch;
     use crate::store::{Released, Scan};
 
-    /// Of a shard that `owner` owns or `released` gave up, where the member `a` is as told.
-    fn cause(owner: Option<&str>, released: Option<&str>, a: Option<(MemberState, Option<&str>)>) -> Cause {
+    fn row(owner: Option<&str>, released: Option<&str>) -> ShardRow {
         let id = |name: &str| MemberId(name.to_owned());
-        let row = ShardRow {
-            id: 0,
+        ShardRow {
             owner: owner.map(id),
             epoch: Epoch(3),
-            want: None,
             want_term: 1,
-            session: None,
-            lavalink: BTreeMap::new(),
-            trace: None,
-            owner_trace: None,
             released: released.map(|by| Released { by: id(by), at_ms: 5 }),
-        };
+            ..ShardRow::default()
+        }
+    }
+
+    /// Of a shard that `owner` owns or `released` gave up, where the member `a` is as told.
+    fn cause(owner: Option<&str>, released: Option<&str>, a: Option<(MemberState, Option<&str>)>) -> Cause {
+        let row = row(owner, released);
         let members = a.map(|(state, why)| MemberRow {
             state,
             why: why.map(str::to_owned),
-            ..MemberRow::new(id("a"), "a".to_owned())
+            ..MemberRow::new(MemberId("a".to_owned()), "a".to_owned())
         });
         let scan = Scan {
             members: members.into_iter().collect(),
             ..Scan::default()
         };
         Prior::of(&row, &Seen::new(scan, 0, 0), &Evidence::default()).cause
+    }
+
+    #[test]
+    fn a_death_is_gone_on_with_even_where_a_move_was_under_way_and_a_leaving_is_not_overtaken() {
+        let trace = |state| {
+            let mut row = row(Some("a"), None);
+            row.trace = Some("the move".to_owned());
+            let owner = MemberRow {
+                state,
+                trace: Some("the death".to_owned()),
+                ..MemberRow::new(MemberId("a".to_owned()), "a".to_owned())
+            };
+            let scan = Scan {
+                members: vec![owner],
+                ..Scan::default()
+            };
+            let prior = Prior::of(&row, &Seen::new(scan, 0, 0), &Evidence::default());
+            prior.claimed(row, 1).trace
+        };
+        assert_eq!(trace(MemberState::Fenced).as_deref(), Some("the death"));
+        assert_eq!(trace(MemberState::Gone).as_deref(), Some("the move"));
     }
 
     #[test]

@@ -77,7 +77,9 @@ impl Process {
         for source in Input::ALL {
             drop(process.bad_input.get_or_create(&ByInput { source: *source }));
         }
-        drop(process.telemetry_dropped.get_or_create(&BySignal { signal: "traces" }));
+        for signal in ["traces", "logs"] {
+            drop(process.telemetry_dropped.get_or_create(&BySignal { signal }));
+        }
         for kind in Stale::ALL {
             drop(process.stale_replies.get_or_create(&ByKind { kind: *kind }));
         }
@@ -285,6 +287,17 @@ impl Recoveries {
             audio_gap: catalog.waits("player_audio_gap", "How long listeners heard nothing"),
         };
         recoveries.inflight.get_or_create(&NoLabels {}).set(0);
+        // A rolling update ends every process, and all that a new one recovers it recovers at once: a series that is born
+        // with its value never grows, and an alert would not see it.
+        for trigger in Trigger::ALL {
+            drop(recoveries.audio_gap.get_or_create(&ByTrigger { trigger: *trigger }));
+            for outcome in Recovered::ALL {
+                drop(recoveries.duration.get_or_create(&Recovery {
+                    trigger: *trigger,
+                    outcome: *outcome,
+                }));
+            }
+        }
         recoveries
     }
 

@@ -56,6 +56,24 @@ fn the_catalogue_has_no_name_twice_and_each_name_is_well_formed() {
 }
 
 #[test]
+fn what_an_alert_counts_is_there_before_it_happens_for_the_first_time() {
+    let text = Metrics::default().expose(Format::OpenMetrics).unwrap();
+    for trigger in Trigger::ALL.iter().map(|trigger| trigger.as_str()) {
+        let gaps = format!("segue_player_audio_gap_seconds_count{{trigger=\"{trigger}\"}} 0\n");
+        assert!(text.contains(&gaps), "{gaps}{text}");
+        for outcome in Recovered::ALL.iter().map(|outcome| outcome.as_str()) {
+            let of = format!("{{trigger=\"{trigger}\",outcome=\"{outcome}\"}}");
+            let ended = format!("segue_guild_recovery_duration_seconds_count{of} 0\n");
+            assert!(text.contains(&ended), "{ended}{text}");
+        }
+    }
+    for signal in ["traces", "logs"] {
+        let lost = format!("segue_telemetry_dropped_total{{signal=\"{signal}\"}} 0\n");
+        assert!(text.contains(&lost), "{lost}{text}");
+    }
+}
+
+#[test]
 fn every_exposed_name_is_in_the_catalogue() {
     let metrics = exercised();
     let text = metrics.expose(Format::Plain).unwrap();

@@ -12,13 +12,11 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use opentelemetry::{Key, KeyValue, global};
 use opentelemetry_otlp::{
     ExporterBuildError, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _,
 };
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider, SpanProcessor as _};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -116,25 +114,13 @@ fn exporter(collector: &Collector) -> Result<SpanExporter, ExporterBuildError> {
                 .with_tonic()
                 .with_endpoint(&collector.endpoint)
                 .with_timeout(collector.timeout);
-            if collector.endpoint.starts_with("https:") {
+            if collector.is_encrypted() {
                 let roots = opentelemetry_otlp::tonic_types::transport::ClientTlsConfig::new().with_webpki_roots();
                 builder = builder.with_tls_config(roots);
             }
             builder.build()
         }
     }
-}
-
-/// As `OTEL_PROPAGATORS` says.
-pub(super) fn propagators(settings: &OtelSettings) -> TextMapCompositePropagator {
-    let mut wanted: Vec<Box<dyn TextMapPropagator + Send + Sync>> = Vec::new();
-    if settings.trace_context {
-        wanted.push(Box::new(TraceContextPropagator::new()));
-    }
-    if settings.baggage {
-        wanted.push(Box::new(BaggagePropagator::new()));
-    }
-    TextMapCompositePropagator::new(wanted)
 }
 
 /// `OTEL_SERVICE_NAME`, else `service.name` of `OTEL_RESOURCE_ATTRIBUTES` (which the library reads), else `segue`.

@@ -27,8 +27,6 @@ fn settings(endpoint: String) -> OtelSettings {
         }),
         logs: None,
         service_name: None,
-        trace_context: true,
-        baggage: true,
         ..OtelSettings::default()
     }
 }
@@ -140,18 +138,6 @@ fn the_service_is_called_segue_unless_somebody_chose_a_name() {
     assert_eq!(name(&settings).unwrap().as_str(), "segue");
     settings.service_name = Some("jukebox".to_owned());
     assert_eq!(name(&settings).unwrap().as_str(), "jukebox");
-}
-
-#[test]
-fn only_the_propagators_that_were_asked_for_write_headers() {
-    for (trace_context, baggage, expected) in [(true, true, 3), (true, false, 2), (false, true, 1), (false, false, 0)] {
-        let settings = OtelSettings {
-            trace_context,
-            baggage,
-            ..OtelSettings::default()
-        };
-        assert_eq!(propagators(&settings).fields().count(), expected);
-    }
 }
 
 /// Takes nothing until it is opened.

@@ -5,6 +5,7 @@ mod apart;
 mod clocks;
 mod deaths;
 mod harm;
+mod leaving;
 mod logins;
 mod moves;
 mod nodes;

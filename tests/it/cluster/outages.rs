@@ -184,9 +184,19 @@ async fn is_replaced_and_joins_again(mut team: Team, proxy: Proxy, limit: Durati
     proxy.silence();
     let c = team.take("c");
     team.settled_within(limit).await;
+    eventually("the one that was replaced is not ready", || async {
+        let (status, said) = c.page("/readyz?verbose").await;
+        if status == 503 { Ok(()) } else { Err(said) }
+    })
+    .await;
     proxy.cut();
     proxy.heal();
     c.logged("joining again").await;
+    eventually("it is ready again", || async {
+        let (status, said) = c.page("/readyz?verbose").await;
+        if status == 200 { Ok(()) } else { Err(said) }
+    })
+    .await;
     team.bots.insert("c".to_owned(), c);
     team.settled().await;
     assert_eq!(

@@ -112,6 +112,17 @@ impl Team {
         owners(&self.view().await)
     }
 
+    /// The id of the replica with this name.
+    pub(super) async fn member(&self, name: &str) -> String {
+        let view = self.view().await;
+        let mut members = view["members"].as_array().into_iter().flatten();
+        let found = members.find(|member| member["name"] == name);
+        found
+            .and_then(|member| member["id"].as_str())
+            .unwrap_or_else(|| panic!("no member {name} in {view:#}"))
+            .to_owned()
+    }
+
     /// The name of the leader.
     pub(super) async fn leader(&self) -> String {
         eventually("somebody leads", || async {

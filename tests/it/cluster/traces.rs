@@ -1,6 +1,8 @@
 //! C50: what a collector gets of a crash, a handover and the loss of a node: one trace each, of all pods.
 
+use segue::model::ids::MemberId;
 use segue::sim;
+use segue::store::MemberState;
 use serde_json::{Value, json};
 
 use super::team::Team;
@@ -192,6 +194,33 @@ async fn c50_a_crash_is_one_trace_that_links_to_what_the_dead_did_last() {
     let http = crash(Otlp::Http).await;
     insta::assert_snapshot!("crash", http);
     assert_eq!(crash(Otlp::Grpc).await, http, "the same over gRPC");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c50_a_crash_in_the_middle_of_a_handover_is_a_trace_of_its_own_that_links_to_the_handover() {
+    let (mut team, collector) = playing(Otlp::Http).await;
+    let (victim, leader) = victim(&team).await;
+    let id = team.member(&victim).await;
+    let assigned = team.bots[&leader].count("assigned shards");
+    let stuck = team.take(&victim);
+    stuck.freeze();
+    let store = segue::store::open(&team.setup.address().to_owned().into())
+        .await
+        .unwrap();
+    store.set_state(&MemberId(id), MemberState::Draining).await.unwrap();
+    eventually("its shard is to be the other's", || async {
+        let times = team.bots[&leader].count("assigned shards");
+        if times > assigned { Ok(()) } else { Err(times) }
+    })
+    .await;
+    drop(stuck.kill().await);
+    team.settled().await;
+    let roles = [(victim.as_str(), "the dead"), (leader.as_str(), "the survivor")];
+    let text = whole(&collector, "member.lost", 11, &roles).await;
+    insta::assert_snapshot!("crash_in_a_handover", text);
+    let moved = whole(&collector, "member.leaving", 2, &roles).await;
+    insta::assert_snapshot!("overtaken_handover", moved);
+    team.world.assert_no_violations().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,24 +1,35 @@
-//! A small Kubernetes API over loopback: Leases with `resourceVersion`, and no pods. It can go away and come back.
+//! A small Kubernetes API over loopback: Leases with `resourceVersion`, and pods that can be watched. It can go away and
+//! come back.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Objects by namespace and name, and the last version that was given.
 #[derive(Default)]
 struct Objects {
     leases: BTreeMap<(String, String), Value>,
+    /// By name; all are in one namespace.
+    pods: BTreeMap<String, Value>,
+    /// What watches are told of pods, and at which version.
+    told: Vec<(u64, Value)>,
+    /// Wakes watches; says nothing.
+    wake: watch::Sender<()>,
     version: u64,
 }
 
@@ -73,16 +84,48 @@ impl KubeApi {
         found.map(|(_, lease)| lease.clone()).unwrap_or_default()
     }
 
+    /// A pod of a part of our release comes, or changes; `leaving`: its deletion was asked for.
+    pub(crate) fn put_pod(&self, name: &str, component: &str, leaving: bool) {
+        let mut objects = self.objects.lock().unwrap();
+        let change = if objects.pods.contains_key(name) {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        let mut pod = json!({
+            "kind": "Pod", "apiVersion": "v1", "status": {},
+            "metadata": {
+                "name": name, "namespace": "test", "uid": format!("{name}-{}", objects.version),
+                "labels": {
+                    "app.kubernetes.io/name": "segue", "app.kubernetes.io/instance": "test",
+                    "app.kubernetes.io/component": component,
+                },
+            },
+        });
+        if let Some(before) = objects.pods.get(name) {
+            pod["metadata"]["uid"] = before["metadata"]["uid"].clone();
+        }
+        if leaving {
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        }
+        let pod = tell(&mut objects, change, pod);
+        objects.pods.insert(name.to_owned(), pod);
+    }
+
+    /// A pod is gone.
+    pub(crate) fn remove_pod(&self, name: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        let pod = objects.pods.remove(name).unwrap();
+        tell(&mut objects, "DELETED", pod);
+    }
+
     fn serve(&mut self, listener: TcpListener) {
         let leases = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases";
         let router = Router::new()
             .route(leases, get(list).post(create))
             .route(&format!("{leases}/{{name}}"), get(read).put(replace).delete(remove))
             .route("/api/v1/namespaces/{namespace}/pods", get(pods))
-            .route(
-                "/api/v1/namespaces/{namespace}/pods/{name}",
-                get(|| async { missing("pods") }),
-            )
+            .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pod))
             .with_state(Arc::clone(&self.objects));
         self.serving.spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -175,13 +218,71 @@ fn store(objects: &mut Objects, namespace: String, name: String, mut lease: Valu
     lease
 }
 
-/// None; a watch is told nothing until it is cut.
-async fn pods(State(objects): State<Shared>, Query(asked): Query<BTreeMap<String, String>>) -> Response {
-    if asked.get("watch").is_some_and(|watch| watch == "true" || watch == "1") {
-        std::future::pending::<()>().await;
+/// Gives a pod its next version, and tells watches of it.
+fn tell(objects: &mut Objects, change: &str, mut pod: Value) -> Value {
+    objects.version += 1;
+    pod["metadata"]["resourceVersion"] = objects.version.to_string().into();
+    objects
+        .told
+        .push((objects.version, json!({ "type": change, "object": pod.clone() })));
+    objects.wake.send_replace(());
+    pod
+}
+
+/// Whether a pod has all labels of a selector `a=b,c=d`.
+fn has_labels(pod: &Value, selector: &str) -> bool {
+    let pairs = selector.split(',').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap())
+        .all(|(key, value)| pod["metadata"]["labels"][key] == value)
+}
+
+async fn pod(State(objects): State<Shared>, Path((_namespace, name)): Path<(String, String)>) -> Response {
+    match objects.lock().unwrap().pods.get(&name) {
+        Some(pod) => Json(pod.clone()).into_response(),
+        None => missing("pods"),
     }
-    let version = objects.lock().unwrap().version.max(1).to_string();
+}
+
+async fn pods(State(objects): State<Shared>, Query(asked): Query<BTreeMap<String, String>>) -> Response {
+    let selector = asked.get("labelSelector").cloned().unwrap_or_default();
+    if asked.get("watch").is_some_and(|watch| watch == "true" || watch == "1") {
+        let from = asked
+            .get("resourceVersion")
+            .map_or(0, |version| version.parse().unwrap());
+        return watched(objects, selector, from);
+    }
+    let objects = objects.lock().unwrap();
+    let items: Vec<&Value> = objects.pods.values().filter(|pod| has_labels(pod, &selector)).collect();
+    let version = objects.version.max(1).to_string();
     let body =
-        json!({ "kind": "PodList", "apiVersion": "v1", "items": [], "metadata": { "resourceVersion": version } });
+        json!({ "kind": "PodList", "apiVersion": "v1", "items": items, "metadata": { "resourceVersion": version } });
     Json(body).into_response()
+}
+
+/// What happens to pods after a version, one line each, until the watch is cut.
+fn watched(objects: Shared, selector: String, from: u64) -> Response {
+    let woken = objects.lock().unwrap().wake.subscribe();
+    let batches = stream::unfold((objects, woken, from), move |(objects, mut woken, from)| {
+        let selector = selector.clone();
+        async move {
+            loop {
+                woken.borrow_and_update();
+                let (lines, upto) = lines_after(&objects, &selector, from);
+                if !lines.is_empty() {
+                    return Some((lines, (objects, woken, upto)));
+                }
+                woken.changed().await.ok()?;
+            }
+        }
+    });
+    Body::from_stream(batches.map(Ok::<_, Infallible>)).into_response()
+}
+
+fn lines_after(objects: &Shared, selector: &str, from: u64) -> (String, u64) {
+    let objects = objects.lock().unwrap();
+    let new = objects.told.iter().filter(|(version, _)| *version > from);
+    let fitting = new.filter(|(_, told)| has_labels(&told["object"], selector));
+    let lines: Vec<String> = fitting.map(|(_, told)| format!("{told}\n")).collect();
+    (lines.concat(), objects.version)
 }

@@ -48,7 +48,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "guild",
         ],
     ),
-    ("doctor", &["model", "config", "store", "lavalink", "discord"]),
+    (
+        "doctor",
+        &["model", "config", "store", "lavalink", "discord", "cluster"],
+    ),
     (
         "app",
         &[

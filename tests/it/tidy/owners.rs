@@ -7,6 +7,7 @@ use super::source::{Source, names, rust_files};
 const KUBERNETES: &[&str] = &[
     "src/cluster/lease.rs",
     "src/cluster/pods.rs",
+    "src/cluster/pods/",
     "src/doctor/kubernetes.rs",
 ];
 
