@@ -143,7 +143,9 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
                 peer: Arc::new(peer),
                 peer_at,
             };
-            lives(&ground, waiting_shards, &stop).await
+            let ended = lives(&ground, waiting_shards, &stop).await;
+            ground.store.close().await;
+            ended
         }
         Ok(None) => Ok(()),
         Err(error) => Err(error),

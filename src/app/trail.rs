@@ -13,6 +13,9 @@ use crate::telemetry::spans::{self, Beginning, Fact, Open};
 /// Moves that are remembered at most; the oldest is forgotten when there are more.
 const KEPT: usize = 64;
 
+/// What the store did not answer and does not show after this long, milliseconds, was not done.
+const UNANSWERED_MS: i64 = 10_000;
+
 /// A move that is asked for; told when it is known to happen.
 #[derive(Debug)]
 enum Move {
@@ -134,10 +137,12 @@ impl Trail for Recoveries {
             from_ms,
             to_ms,
         };
-        if let Some(known) = self.lock().iter_mut().find(|known| known.trace == trace) {
+        let mut moves = self.lock();
+        if let Some(known) = moves.iter_mut().find(|known| known.trace == trace) {
             known.unanswered = Some(asked);
             return;
         }
+        drop(moves);
         self.remember(Known {
             trace: trace.to_owned(),
             of: Move::Told,
@@ -155,7 +160,10 @@ impl Trail for Recoveries {
                     tell_death(&known.trace, death, from_ms, to_ms);
                     self.told.notify_one();
                 }
-                return !done;
+                // It may still be done, unless somebody else did it, or it was asked for too long ago.
+                let row = scan.members.iter().find(|row| row.id == death.member.id);
+                let may_be = row.is_some_and(|row| !row.state.is_final()) && wall_ms() - to_ms < UNANSWERED_MS;
+                return !done && may_be;
             }
             let given = |row: &&crate::store::ShardRow| row.trace.as_ref() == trace && asked.shards.contains(&row.id);
             let given = scan.shards.iter().filter(given).count();
@@ -272,6 +280,21 @@ mod tests {
         }
     }
 
+    fn dead(trace: &str) -> Known {
+        Known {
+            trace: trace.to_owned(),
+            of: Move::Death(Death {
+                member: member(None),
+                cause: Cause::Proven,
+                why: "it hung up",
+                lost_ms: 1,
+                contexts: Vec::new(),
+                scan_ms: (1, 2),
+            }),
+            unanswered: None,
+        }
+    }
+
     fn known(trail: &Recoveries) -> Vec<(String, bool)> {
         let moves = trail.lock();
         moves
@@ -283,19 +306,8 @@ mod tests {
     #[test]
     fn a_death_that_the_store_did_not_answer_for_is_told_once_it_shows_there() {
         let trail = Recoveries::default();
-        trail.remember(Known {
-            trace: "t".to_owned(),
-            of: Move::Death(Death {
-                member: member(None),
-                cause: Cause::Proven,
-                why: "it hung up",
-                lost_ms: 1,
-                contexts: Vec::new(),
-                scan_ms: (1, 2),
-            }),
-            unanswered: None,
-        });
-        trail.unanswered("t", &[], 3, 4);
+        trail.remember(dead("t"));
+        trail.unanswered("t", &[], 3, wall_ms());
         let scan = |trace| Scan {
             members: vec![member(trace)],
             ..Scan::default()
@@ -305,6 +317,18 @@ mod tests {
         assert_eq!(known(&trail), [("t".to_owned(), true)], "it is not known yet");
         trail.seen(&scan(Some("t")));
         assert_eq!(known(&trail), [], "told");
+    }
+
+    #[test]
+    fn a_death_that_the_store_never_shows_is_forgotten() {
+        let trail = Recoveries::default();
+        trail.remember(dead("t"));
+        trail.unanswered("t", &[], 1, wall_ms() - UNANSWERED_MS);
+        trail.seen(&Scan {
+            members: vec![member(None)],
+            ..Scan::default()
+        });
+        assert_eq!(known(&trail), []);
     }
 
     #[test]

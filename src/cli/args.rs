@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::flags::Flags;
 use crate::model::ids::GuildId;
+use crate::sim::MOST_SHARDS;
 
 /// A self-hosted Discord music bot that does not stop when its pods do.
 #[derive(Clone, Debug, Parser)]
@@ -76,7 +77,7 @@ pub struct SimArgs {
     #[arg(long, default_value_t = 1)]
     pub guilds: u32,
     /// How many shards Discord recommends
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     pub shards: u32,
     /// How many shards may identify in one window of 5 s
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -247,5 +248,12 @@ mod tests {
             panic!("{cli:?}")
         };
         assert!(sim.node_names().is_empty());
+    }
+
+    #[test]
+    fn the_simulator_recommends_no_more_shards_than_it_lets_in() {
+        let with = |shards: &str| Cli::try_parse_from(["segue", "sim", "--shards", shards]);
+        assert!(with("16384").is_ok());
+        assert!(with("16385").is_err() && with("4294967295").is_err() && with("0").is_err());
     }
 }

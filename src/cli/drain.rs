@@ -23,7 +23,9 @@ pub(super) async fn perform(args: &DrainArgs, settings: &Settings, out: &Out) ->
     }
     let failed = |error: store::StoreError| Failure(format!("{error} (SEGUE_STORE)"));
     let store = store::open(&settings.store.whole()).await.map_err(failed)?;
-    let empty = app::set_drained(&store, &args.node, !args.undo).await.map_err(failed)?;
+    let empty = app::set_drained(&store, &args.node, !args.undo).await;
+    store.close().await;
+    let empty = empty.map_err(failed)?;
     out.line(if args.undo {
         format!("Node {} may be used again.", args.node)
     } else {

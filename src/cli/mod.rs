@@ -153,7 +153,9 @@ async fn healthcheck(settings: &Settings, out: &Out) -> Exit {
 
 async fn show_status(settings: &Settings, json: bool, out: &Out) -> Result<Exit, Failure> {
     let store = store::open_existing(&settings.store.whole()).await?;
-    let status = Status::read(&store).await?;
+    let status = Status::read(&store).await;
+    store.close().await;
+    let status = status?;
     if json {
         out.line(status.json());
     } else {
@@ -164,7 +166,9 @@ async fn show_status(settings: &Settings, json: bool, out: &Out) -> Result<Exit,
 
 async fn let_go(settings: &Settings, guild: GuildId, out: &Out) -> Result<Exit, Failure> {
     let store = store::open_existing(&settings.store.whole()).await?;
-    match release::release(&store, guild).await? {
+    let released = release::release(&store, guild).await;
+    store.close().await;
+    match released? {
         Ok(done) => {
             out.line(done);
             Ok(Exit::Ended)

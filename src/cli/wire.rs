@@ -71,7 +71,7 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
         Some(file) => Some(story(file, &nodes)?),
         None => None,
     };
-    let sim = sim::start(sim::Options {
+    let mut sim = sim::start(sim::Options {
         guilds: args.guilds as usize,
         shards: args.shards,
         max_concurrency: args.max_concurrency,
@@ -86,9 +86,11 @@ pub(super) async fn sim(args: SimArgs, out: &Out) -> Result<Exit, Failure> {
     })
     .await?;
     out.line(serde_json::to_string(&sim.ready).map_err(|error| Failure(error.to_string()))?);
+    let control = sim.ready.control.clone();
     tokio::select! {
         ended = signal() => ended?,
-        Err(error) = tell(story, &sim.ready.control, out) => return Err(error),
+        why = sim.failed() => return Err(why.into()),
+        Err(error) = tell(story, &control, out) => return Err(error),
     }
     sim.shutdown().await;
     Ok(Exit::Ended)

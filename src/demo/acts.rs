@@ -226,11 +226,13 @@ impl Stagehand {
     async fn kill_node(&self, node: String) -> anyhow::Result<Value> {
         let began = Instant::now();
         let fault = self.control.fault(&json!({"kind": "kill_node", "node": node})).await?;
-        if let Some(fault) = fault {
-            self.dead
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(node.clone(), fault);
+        let before = fault.and_then(|fault| {
+            let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+            dead.insert(node.clone(), fault)
+        });
+        if let Some(before) = before {
+            // It was dead before: one start brings it back.
+            self.control.end_fault(&before).await?;
         }
         self.tell_since(began, Event::NodeKilled { node }).await
     }

@@ -89,8 +89,15 @@ async fn stage(args: &DemoArgs, folder: &Path, ended: impl Future<Output = ()>) 
     teller.say(&format!(
         "Starting a simulated Discord with {shards} shards and two simulated Lavalink nodes."
     ));
-    let simulation = simulator::start(args.guilds, shards).await?;
-    let outcome = in_world(args, folder, (&simulation.ready, story.as_ref()), teller, ended).await;
+    let mut simulation = simulator::start(args.guilds, shards).await?;
+    let ready = simulation.ready.clone();
+    let ended = async {
+        tokio::select! {
+            () = ended => Ok(()),
+            why = simulation.failed() => Err(why.into()),
+        }
+    };
+    let outcome = in_world(args, folder, (&ready, story.as_ref()), teller, ended).await;
     simulation.end().await;
     outcome
 }
@@ -100,13 +107,13 @@ async fn in_world(
     folder: &Path,
     (ready, story): (&Ready, Option<&Story>),
     teller: Teller,
-    ended: impl Future<Output = ()>,
+    ended: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let show = Show::open(&ready.control, launches(args, folder, ready)?).await?;
     let outcome = tokio::select! {
         outcome = perform(&show, ready, story, teller) => outcome,
         why = anyone_given_up(&show.cast.actors) => Err(anyhow::anyhow!(why)),
-        () = ended => Ok(()),
+        over = ended => over,
     };
     teller.say("Ending: the replicas are asked to leave.");
     show.close().await;

@@ -34,6 +34,11 @@ pub async fn start(guilds: u32, shards: u32) -> anyhow::Result<Simulation> {
 }
 
 impl Simulation {
+    /// Waits until it is broken, and answers why.
+    pub async fn failed(&mut self) -> std::io::Error {
+        self.sim.failed().await
+    }
+
     /// Ends it.
     pub async fn end(self) {
         self.sim.shutdown().await;

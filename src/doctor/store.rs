@@ -17,10 +17,14 @@ async fn open(address: &StoreAddress) -> Result<SharedStore, StoreError> {
 /// All checks of the store.
 pub(super) async fn check(address: &StoreAddress) -> Verdict {
     match open(address).await {
-        Ok(store) => match try_out(&store).await {
-            Ok(()) => Verdict::fine(format!("{} is read and written", store.describe())),
-            Err(error) => judge(address, &error),
-        },
+        Ok(store) => {
+            let tried = try_out(&store).await;
+            store.close().await;
+            match tried {
+                Ok(()) => Verdict::fine(format!("{} is read and written", store.describe())),
+                Err(error) => judge(address, &error),
+            }
+        }
         Err(error) => judge(address, &error),
     }
 }

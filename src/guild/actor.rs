@@ -295,12 +295,11 @@ impl Actor {
             // If nothing was reported, nobody wants it any more.
             self.around.takeover.over(self.guild, wall_ms());
         }
-        self.count(self.player.is_playing(), self.player.is_recovering());
-        // In every round: what starts or recovers can move as soon as that is over, which nobody else tells. Counted before,
-        // since a move counts as a recovery of its own.
+        // In every round: what starts or recovers can move as soon as that is over, which nobody else tells.
         if calls::is_draining(&self.around.nodes, self.player.node()) {
             drop(self.step(Input::LeaveNode));
         }
+        self.count(self.player.is_playing(), self.player.is_recovering());
         if !self.calling
             && let Some(call) = self.calls.pop_front()
         {

@@ -456,6 +456,10 @@ impl Guilds {
         for node in self.around.nodes.iter() {
             node.unregister(guild);
         }
+        if let Ok((_, Ended::Lost | Ended::Retired | Ended::Forgotten)) = ended {
+            // Nobody recovers it here any more.
+            self.around.takeover.over(guild, wall_ms());
+        }
         match ended {
             Ok((_, Ended::Lost)) => {
                 warn!(%guild, "another member owns the guild now");

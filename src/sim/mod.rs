@@ -24,13 +24,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::clock::Clock;
 use self::control::Control;
 use self::discord::Discord;
+pub(crate) use self::discord::MOST_SHARDS;
 use self::discord::world::{Settings, Size, World};
 use self::log::Log;
 pub use self::seam::NodeReady;
@@ -47,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Guilds at the start, each with three people, one text and two voice channels.
     pub guilds: usize,
-    /// Shards that `GET /gateway/bot` recommends.
+    /// Shards that `GET /gateway/bot` recommends, at most 16,384.
     pub shards: u32,
     /// How many shards may identify at once.
     pub max_concurrency: u32,
@@ -148,7 +149,7 @@ pub async fn start(options: Options) -> io::Result<Sim> {
     let nodes = Arc::new(nodes);
     let settings = Settings {
         seed: options.seed,
-        shards: options.shards.max(1),
+        shards: options.shards.clamp(1, MOST_SHARDS),
         max_concurrency: options.max_concurrency.max(1),
         voice_endpoint: options.voice_endpoint,
         gateway_url: format!("ws://{discord_at}"),
@@ -186,6 +187,15 @@ pub async fn start(options: Options) -> io::Result<Sim> {
 }
 
 impl Sim {
+    /// Waits until a part of it ends that must not end before all of it does, and answers why: whoever runs it can only end
+    /// as well, for without its clock nothing of the world happens any more.
+    pub async fn failed(&mut self) -> io::Error {
+        match self.tasks.join_next().await {
+            Some(ended) => broken(ended),
+            None => io::Error::other("the simulator has ended"),
+        }
+    }
+
     /// Closes every socket and ends.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
@@ -196,6 +206,15 @@ impl Sim {
             self.tasks.shutdown().await;
         }
     }
+}
+
+fn broken(ended: Result<io::Result<()>, JoinError>) -> io::Error {
+    let why = match ended {
+        Ok(Ok(())) => "a part of it ended".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(panicked) => panicked.to_string(),
+    };
+    io::Error::other(format!("the simulator is broken, which is a fault of its own: {why}"))
 }
 
 async fn tick(discord: Discord, stop: CancellationToken) -> io::Result<()> {
@@ -233,4 +252,21 @@ fn port_after(base: SocketAddr, offset: usize) -> io::Result<SocketAddr> {
         at.set_port(u16::try_from(port).map_err(too_high)?);
     }
     Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_simulator_whose_clock_stops_says_that_it_is_broken() {
+        let mut sim = start(Options::default()).await.unwrap();
+        let early = timeout(TICK * 4, sim.failed()).await;
+        assert!(early.is_err(), "{early:?}");
+        sim.tasks.spawn(async { panic!("a sum was too large") });
+        let why = sim.failed().await.to_string();
+        let told = ["the simulator is broken", "a sum was too large"];
+        assert!(told.iter().all(|words| why.contains(words)), "{why}");
+        sim.shutdown().await;
+    }
 }

@@ -1,16 +1,15 @@
-//! The one place where the Discord half meets the Lavalink half: how nodes are started, and how their faults end.
+//! The one place where the Discord half meets the Lavalink half: how nodes are started, and their faults begin.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 pub(crate) use super::audio::Audio;
 use super::clock::Clock;
+pub(crate) use super::lavalink::FaultEnd;
 pub use super::lavalink::NodeReady;
-use super::lavalink::{self, FaultEnd, Surroundings, Timing};
+use super::lavalink::{self, Surroundings, Timing};
 use super::log::Log;
 use super::voice::Switchboard;
 
@@ -27,11 +26,10 @@ pub(crate) struct NodeOptions {
     pub(crate) stats_ms: u64,
 }
 
-/// The Lavalink nodes, and the faults of theirs that last.
+/// The Lavalink nodes.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     nodes: lavalink::Nodes,
-    lasting: Mutex<HashMap<String, FaultEnd>>,
 }
 
 impl Nodes {
@@ -62,13 +60,7 @@ impl Nodes {
             seed,
         };
         let nodes = lavalink::Nodes::start_in(&names, &listen, Some(&host), &surroundings).await?;
-        Ok((
-            Self {
-                nodes,
-                lasting: Mutex::default(),
-            },
-            audio,
-        ))
+        Ok((Self { nodes }, audio))
     }
 
     /// The nodes of the ready line.
@@ -81,27 +73,10 @@ impl Nodes {
         self.nodes.world()
     }
 
-    /// Begins a fault; `None` when the kind is none of the nodes', `Some(Err(why))` when its fields are wrong.
-    pub(crate) fn fault(&self, kind: &str, fault: &Value) -> Option<Result<(), String>> {
-        let begun = self.nodes.fault(kind, fault)?;
-        Some(begun.map(|end| {
-            self.lasting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(key(kind, fault), end);
-        }))
-    }
-
-    /// Ends a lasting fault that [`Nodes::fault`] began.
-    pub(crate) fn end_fault(&self, kind: &str, fault: &Value) {
-        let end = self
-            .lasting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key(kind, fault));
-        if let Some(end) = end {
-            end.end();
-        }
+    /// Begins a fault; `None` when the kind is none of the nodes', `Some(Err(why))` when its fields are wrong. Its end says
+    /// whether it lasts or has happened.
+    pub(crate) fn fault(&self, kind: &str, fault: &Value) -> Option<Result<FaultEnd, String>> {
+        self.nodes.fault(kind, fault)
     }
 
     /// `lavalink` of `GET /counters`.
@@ -113,8 +88,4 @@ impl Nodes {
     pub(crate) async fn shutdown(&self) {
         self.nodes.shutdown().await;
     }
-}
-
-fn key(kind: &str, fault: &Value) -> String {
-    format!("{kind} {fault}")
 }

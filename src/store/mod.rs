@@ -261,6 +261,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn ping(&self) -> Answer<'_, ()>;
     /// The store's clock, milliseconds since 1970.
     fn now_ms(&self) -> Answer<'_, i64>;
+    /// Ends what goes on in the background, within half a second: the last thing before the process ends. Nothing can be
+    /// asked after it.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Inserts a live member; `seq` starts at 1, `renewed_ms` is the store's clock.
     fn join(&self, member: MemberRow) -> Answer<'_, ()>;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -138,6 +139,10 @@ impl Store for Observed {
 
     fn now_ms(&self) -> Answer<'_, i64> {
         Box::pin(self.call(META, "now_ms", any, self.store.now_ms()))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.store.close()
     }
 
     fn join(&self, member: MemberRow) -> Answer<'_, ()> {

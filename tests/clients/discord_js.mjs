@@ -174,7 +174,7 @@ async function interactions(client, here) {
   assert.equal(unknown.code, 10_015);
   row('R3', { follow: follow.id, unknownToken: unknown.code }, {
     logged: [
-      { kind: 'interaction_written', interaction: slow.id, how: 'edit' },
+      { kind: 'interaction_written', interaction: slow.id, how: 'reply' },
       { kind: 'message_created', message: follow.id, content: 'and more' },
       { kind: 'interaction_written', interaction: slow.id, how: 'follow_up' },
       { kind: 'message_edited', message: follow.id, content: 'and less' },

@@ -134,6 +134,13 @@ async fn every_example_of_a_fault_is_taken_and_can_be_ended() {
         let id = answer["id"].as_str().unwrap();
         let ended = http.delete(format!("{control}/faults/{id}")).send().await.unwrap();
         assert_eq!(ended.status(), 204, "{body}");
+        // Whatever the answer: the log says that it began and that it is over.
+        let log = http.get(format!("{control}/log?since=0")).send().await.unwrap();
+        let log = log.text().await.unwrap();
+        let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of_fault = events.filter(|event| event["fault"] == id && event["what"] == body["kind"]);
+        let course: Vec<Value> = of_fault.map(|event| event["kind"].clone()).collect();
+        assert_eq!(course, ["fault_begin", "fault_end"], "{body}");
         sim.shutdown().await;
     }
 }

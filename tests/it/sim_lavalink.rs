@@ -126,6 +126,19 @@ impl World {
         })
     }
 
+    /// A handshake that names a session and is no upgrade.
+    async fn aborts(&self, session: &str) -> reqwest::Response {
+        let node = self.node();
+        self.http
+            .get(format!("{}/v4/websocket", node.url))
+            .header("Authorization", node.password)
+            .header("User-Id", "1")
+            .header("Session-Id", session)
+            .send()
+            .await
+            .unwrap()
+    }
+
     /// Connects, and answers the socket and the session's id.
     async fn connect(&self, session: Option<&str>) -> (Socket, String, bool) {
         let password = self.node().password;

@@ -71,7 +71,7 @@ mod tests {
         let mut pod = Pod::default();
         pod.metadata.name = Some(name.to_owned());
         pod.metadata.labels = Some([(COMPONENT.to_owned(), component.to_owned())].into());
-        pod.metadata.deletion_timestamp = leaves.then(|| Time(jiff::Timestamp::UNIX_EPOCH));
+        pod.metadata.deletion_timestamp = leaves.then_some(Time(jiff::Timestamp::UNIX_EPOCH));
         pod
     }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     /// Who is leaving after each of these.
-    fn after(events: Vec<Event<Pod>>) -> Vec<Vec<String>> {
+    fn after(events: &[Event<Pod>]) -> Vec<Vec<String>> {
         let mut leaving = Leaving::default();
         let each = events.iter().map(|event| leaving.hear(event).iter().cloned().collect());
         each.collect()
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_lavalink_pod_is_leaving_from_its_deletion_being_asked_for_until_it_is_gone() {
-        let told = after(vec![
+        let told = after(&[
             Event::Apply(stays("l-0")),
             Event::Apply(leaves("l-0")),
             Event::Apply(leaves("l-1")),
@@ -108,13 +108,13 @@ mod tests {
     fn a_leaving_pod_of_another_part_never_counts() {
         let mut unlabelled = leaves("l-0");
         unlabelled.metadata.labels = None;
-        let told = after(vec![Event::Apply(pod("b-0", "bot", true)), Event::Apply(unlabelled)]);
+        let told = after(&[Event::Apply(pod("b-0", "bot", true)), Event::Apply(unlabelled)]);
         assert_eq!(told, [Vec::<String>::new(), Vec::new()]);
     }
 
     #[test]
     fn the_first_list_tells_who_is_leaving_already() {
-        let told = after(vec![
+        let told = after(&[
             Event::Init,
             Event::InitApply(stays("l-0")),
             Event::InitApply(leaves("l-1")),
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn who_went_while_nobody_watched_is_missing_from_the_next_list_or_has_a_successor() {
-        let told = after(vec![
+        let told = after(&[
             Event::Apply(leaves("l-0")),
             Event::Apply(leaves("l-1")),
             Event::Apply(leaves("l-2")),
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_list_that_broke_off_is_forgotten() {
-        let told = after(vec![
+        let told = after(&[
             Event::Apply(leaves("l-0")),
             Event::Init,
             Event::InitApply(leaves("l-0")),

@@ -55,6 +55,18 @@ impl Audio {
         });
     }
 
+    /// Whether people can hear the bot in its channel from now on: not muted, not suppressed, allowed to speak. Until this is
+    /// told they can. A user who silences it explains the silence as one who moves it does.
+    pub fn audible(&self, guild: u64, audible: bool, by_user: bool) {
+        self.with(guild, |history, now| {
+            let before = history.audible.last().is_none_or(|(_, last)| *last);
+            if before != audible {
+                history.audible.push((now, audible));
+                history.marks.extend((by_user && !audible).then_some(now));
+            }
+        });
+    }
+
     /// The bot is no longer in the guild: silence is right from now on, until it plays again.
     pub fn removed(&self, guild: u64) {
         self.with(guild, |history, now| history.removed.push(now));

@@ -1,8 +1,11 @@
 //! The arithmetic of hearing: from what nodes sent and who was there to segments and gaps. Pure.
 
+mod mute;
+
 /// Silence shorter than this is not noticed.
 pub(super) const LEAST_GAP_MS: u64 = 60;
-/// A command or a move explains a silence that begins at most this long after it.
+/// A command or a move explains a silence that begins at most this long after it, and so long may a bot be muted where it
+/// sends.
 const EXPLAINS_MS: u64 = 3_000;
 /// A track that follows another's end within this time should have followed at once.
 const FOLLOWS_MS: u64 = 60_000;
@@ -76,6 +79,9 @@ pub(super) struct History {
     pub(super) people: Vec<(u64, u32)>,
     /// When the bot was removed.
     pub(super) removed: Vec<u64>,
+    /// From when on the bot could be heard in its channel, or not: muted, suppressed, forbidden to speak. Ascending; until
+    /// the first it could.
+    pub(super) audible: Vec<(u64, bool)>,
 }
 
 /// What was heard without a break.
@@ -101,10 +107,11 @@ impl Content {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "milliseconds of a track, far below 2^52, never negative"
+        reason = "milliseconds of a track, never negative; more than there can be is the most there can be"
     )]
-    pub(super) fn position_after(&self, elapsed_ms: u64) -> u64 {
-        self.position_ms + (elapsed_ms as f64 * self.speed).round() as u64
+    pub(in crate::sim) fn position_after(&self, elapsed_ms: u64) -> u64 {
+        let played = (elapsed_ms as f64 * self.speed).round() as u64;
+        self.position_ms.saturating_add(played)
     }
 }
 
@@ -144,13 +151,7 @@ impl History {
 
     /// What was heard until `now`, oldest first, merged.
     pub(super) fn heard(&self, now: u64) -> Vec<Segment> {
-        let mut pieces: Vec<Segment> = self
-            .stretches
-            .iter()
-            .filter(|stretch| stretch.from_ms <= now)
-            .flat_map(|stretch| self.unmasked(stretch, now))
-            .collect();
-        pieces.sort_by_key(|piece| piece.from_ms);
+        let pieces = self.pieces(now, &self.mutes());
         let mut heard: Vec<Segment> = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match heard.last_mut() {
@@ -161,8 +162,20 @@ impl History {
         heard
     }
 
-    /// The parts of a stretch during which no newer connection was open or still draining.
-    fn unmasked(&self, stretch: &Stretch, now: u64) -> Vec<Segment> {
+    /// What was sent until `now` on what was then the newest connection, outside of `mutes`; oldest first.
+    pub(super) fn pieces(&self, now: u64, mutes: &[(u64, u64)]) -> Vec<Segment> {
+        let mut pieces: Vec<Segment> = self
+            .stretches
+            .iter()
+            .filter(|stretch| stretch.from_ms <= now)
+            .flat_map(|stretch| self.unmasked(stretch, now, mutes))
+            .collect();
+        pieces.sort_by_key(|piece| piece.from_ms);
+        pieces
+    }
+
+    /// The parts of a stretch during which no newer connection was open or still draining, outside of `mutes`.
+    fn unmasked(&self, stretch: &Stretch, now: u64, mutes: &[(u64, u64)]) -> Vec<Segment> {
         let to = stretch.to.filter(|(to, _)| *to <= now);
         // What ends after now has not ended yet.
         let ended = |to: Option<u64>| to.filter(|to| *to <= now).unwrap_or(u64::MAX);
@@ -178,6 +191,7 @@ impl History {
             .map(|other| (other.from_ms, ended(other.to.map(|(to, _)| to))));
         let masks = newer_links
             .chain(newer_audio)
+            .chain(mutes.iter().map(|(from, to)| (*from, ended(Some(*to)))))
             .filter(|(from, _)| *from <= now)
             .collect();
         subtract((stretch.from_ms, to.map_or(u64::MAX, |(to, _)| to)), masks)
@@ -199,16 +213,31 @@ impl History {
             .collect()
     }
 
-    /// The gaps between what was heard, and after it.
+    /// The gaps between what was heard, and after it; and where a bot goes on sending although nobody can hear it.
     pub(super) fn gaps(&self, heard: &[Segment], now: u64) -> Vec<Gap> {
         let nexts = heard.iter().skip(1).map(|next| Some(next.from_ms)).chain([None]);
-        heard
+        let broken: Vec<(u64, u64)> = heard
             .iter()
             .zip(nexts)
             .filter_map(|(segment, next)| segment.to.map(|(at, end)| (at, end, next)))
             .filter(|(at, end, next)| self.unexplained(*at, *end, *next))
-            .flat_map(|(at, _, next)| self.with_listeners(at, next))
-            .filter(|gap| gap.to_ms.unwrap_or(now).saturating_sub(gap.from_ms) >= LEAST_GAP_MS)
+            .flat_map(|(at, _, next)| self.with_listeners(at, next.unwrap_or(u64::MAX)))
+            .collect();
+        // What is a gap already is none a second time.
+        let muted = self
+            .sent_in_vain(now)
+            .into_iter()
+            .flat_map(|(from, to)| self.with_listeners(from, to))
+            .flat_map(|silence| subtract(silence, broken.clone()));
+        let mut silences: Vec<(u64, u64)> = broken.iter().copied().chain(muted).collect();
+        silences.sort_unstable();
+        silences
+            .into_iter()
+            .filter(|(from, to)| (*to).min(now).saturating_sub(*from) >= LEAST_GAP_MS)
+            .map(|(from_ms, to)| Gap {
+                from_ms,
+                to_ms: Some(to).filter(|to| *to <= now),
+            })
             .collect()
     }
 
@@ -224,28 +253,27 @@ impl History {
     }
 
     /// A silence without the time when nobody was there, and without all after a removal.
-    fn with_listeners(&self, at: u64, next: Option<u64>) -> Vec<Gap> {
-        let mut to = next.unwrap_or(u64::MAX);
+    fn with_listeners(&self, at: u64, to: u64) -> Vec<(u64, u64)> {
+        let mut to = to;
         let since = at.saturating_sub(EXPLAINS_MS);
         if let Some(removed) = self.removed.iter().filter(|removed| **removed >= since).min() {
             to = to.min((*removed).max(at));
         }
         let first = self.people.first().map_or(u64::MAX, |(from, _)| *from);
-        let ends = self.people.iter().skip(1).map(|(from, _)| *from).chain([u64::MAX]);
-        let empty = self
-            .people
-            .iter()
-            .zip(ends)
-            .filter(|((_, count), _)| *count == 0)
-            .map(|((from, _), end)| (*from, end));
+        let empty = whiles(&self.people, |count| count == 0);
         subtract((at, to), [(0, first)].into_iter().chain(empty).collect())
-            .into_iter()
-            .map(|(from_ms, to)| Gap {
-                from_ms,
-                to_ms: (to != u64::MAX).then_some(to),
-            })
-            .collect()
     }
+}
+
+/// The times in which what is known from certain moments on (ascending) is as asked for; an open one ends at `u64::MAX`.
+fn whiles<T: Copy>(known: &[(u64, T)], asked: impl Fn(T) -> bool) -> Vec<(u64, u64)> {
+    let ends = known.iter().skip(1).map(|(from, _)| *from).chain([u64::MAX]);
+    known
+        .iter()
+        .zip(ends)
+        .filter(|((_, what), _)| asked(*what))
+        .map(|((from, _), end)| (*from, end))
+        .collect()
 }
 
 /// What is left of an interval, ascending; `u64::MAX` is an open end.
@@ -274,7 +302,7 @@ mod tests {
 
     use super::*;
 
-    fn content(track: &str, position_ms: u64) -> Content {
+    pub(super) fn content(track: &str, position_ms: u64) -> Content {
         Content {
             track: track.to_owned(),
             title: track.to_owned(),
@@ -284,7 +312,7 @@ mod tests {
         }
     }
 
-    fn stretch(link: u64, from_ms: u64, to: Option<(u64, End)>, content: Content) -> Stretch {
+    pub(super) fn stretch(link: u64, from_ms: u64, to: Option<(u64, End)>, content: Content) -> Stretch {
         Stretch {
             link,
             node: "a".to_owned(),
@@ -294,7 +322,7 @@ mod tests {
         }
     }
 
-    fn attended(stretches: Vec<Stretch>) -> History {
+    pub(super) fn attended(stretches: Vec<Stretch>) -> History {
         History {
             stretches,
             people: vec![(0, 1)],
@@ -302,7 +330,7 @@ mod tests {
         }
     }
 
-    fn gaps(history: &History, now: u64) -> Vec<Gap> {
+    pub(super) fn gaps(history: &History, now: u64) -> Vec<Gap> {
         history.gaps(&history.heard(now), now)
     }
 
@@ -459,7 +487,8 @@ mod tests {
         #[test]
         fn segments_never_overlap_and_gaps_are_silent(
             parts in proptest::collection::vec((1_u64..4, 0_u64..3_000, 1_u64..1_500, 0_u64..5), 1..12),
-            empty in proptest::collection::vec((0_u64..4_000, 0_u32..2), 0..6), now in 0_u64..5_000,
+            empty in proptest::collection::vec((0_u64..4_000, 0_u32..2), 0..6),
+            mut audible in proptest::collection::vec((0_u64..4_000, proptest::bool::ANY), 0..4), now in 0_u64..9_000,
         ) {
             let mut history = History::default();
             for (link, from, length, track) in parts {
@@ -469,11 +498,17 @@ mod tests {
             }
             history.people = empty;
             history.people.sort_unstable();
+            audible.sort_unstable();
+            history.audible = audible;
             let heard = history.heard(now);
             for pair in heard.windows(2) {
                 prop_assert!(pair[0].to.is_some_and(|(to, _)| to <= pair[1].from_ms), "{pair:?}");
             }
-            for gap in history.gaps(&heard, now) {
+            let gaps = history.gaps(&heard, now);
+            for pair in gaps.windows(2) {
+                prop_assert!(pair[0].to_ms.is_some_and(|to| to <= pair[1].from_ms), "{pair:?}");
+            }
+            for gap in gaps {
                 let to = gap.to_ms.unwrap_or(now);
                 prop_assert!(to - gap.from_ms >= LEAST_GAP_MS);
                 prop_assert!(!heard.iter().any(|segment| segment.from_ms < to && segment.until(now) > gap.from_ms));

@@ -186,8 +186,8 @@ impl Control {
                 });
             }
             ("DELETE", ["faults", id]) => {
-                let ended = world.end_fault(number(id));
-                return Some(if ended { Reply::nothing() } else { missing("fault") });
+                let known = world.end_fault(number(id)) || world.had_fault(number(id));
+                return Some(if known { Reply::nothing() } else { missing("fault") });
             }
             _ => return None,
         };
@@ -304,6 +304,7 @@ fn patch_channel(world: &mut World, id: u64, body: &Value) -> Result<Reply, Repl
         json!({"guild": guild.to_string(), "channel": id.to_string(), "fields": body}),
     );
     world.dispatch(guild, "CHANNEL_UPDATE", &told);
+    world.channel_changed(guild);
     Ok(Reply::nothing())
 }
 

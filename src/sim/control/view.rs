@@ -1,6 +1,6 @@
 //! The world and the counters as the control API shows them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
@@ -15,11 +15,12 @@ pub(super) fn world(world: &World, query: &HashMap<String, String>) -> Value {
         .map(|session| session.shard + 1)
         .max()
         .unwrap_or(0);
+    // A session that has a socket was told READY or RESUMED in the same moment.
+    let attached = world.sessions.values().filter(|session| session.link.is_some());
+    let attached: BTreeSet<u32> = attached.map(|session| session.shard).collect();
     let shards: Vec<Value> = (0..world.shard_count.max(newest))
         .map(|id| {
-            let mut of_shard = world.sessions.values().filter(|session| session.shard == id);
-            // A session that has a socket was told READY or RESUMED in the same moment.
-            let connected = of_shard.any(|session| session.link.is_some());
+            let connected = attached.contains(&id);
             json!({"id": id, "connected": connected, "ready": connected})
         })
         .collect();

@@ -64,16 +64,7 @@ enum Put {
 pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMap<String, String>, general: bool) {
     let (link, mut orders) = Link::new(discord.next_conn(), discord.stop().child_token());
     let cut = link.cut.clone();
-    let mut gateway = Gateway {
-        discord: &discord,
-        link,
-        session: None,
-        sent_ms: VecDeque::new(),
-        beat: Instant::now(),
-        heard: None,
-        general,
-        next: None,
-    };
+    let mut gateway = Gateway::new(&discord, link, general);
     let mut codec = Codec::new(query.get("compress").map(String::as_str));
     let fields = json!({"conn": gateway.link.conn, "version": query.get("v"), "compress": codec.name()});
     discord.lock().log.append("gateway_opened", fields);
@@ -103,16 +94,7 @@ pub(crate) async fn serve(discord: Discord, mut socket: WebSocket, query: HashMa
 /// The frames of one connection without its socket, whatever they say: for bytes that nobody sends in good faith.
 pub(crate) fn hear<'a>(discord: &Discord, frames: impl Iterator<Item = &'a [u8]>) {
     let (link, _orders) = Link::new(discord.next_conn(), discord.stop().child_token());
-    let mut gateway = Gateway {
-        discord,
-        link,
-        session: None,
-        sent_ms: VecDeque::new(),
-        beat: Instant::now(),
-        heard: None,
-        general: true,
-        next: None,
-    };
+    let mut gateway = Gateway::new(discord, link, true);
     gateway.hello();
     let mut ends = frames.map(|frame| gateway.read(frame)).filter_map(Result::err);
     let end = ends.next().unwrap_or(End::Gone);
@@ -159,7 +141,20 @@ async fn write(socket: &mut WebSocket, codec: &mut Codec, orders: &mut Vec<Out>)
     socket.flush().await.map_err(|_| End::Gone)
 }
 
-impl Gateway<'_> {
+impl<'a> Gateway<'a> {
+    fn new(discord: &'a Discord, link: Link, general: bool) -> Self {
+        Self {
+            discord,
+            link,
+            session: None,
+            sent_ms: VecDeque::new(),
+            beat: Instant::now(),
+            heard: None,
+            general,
+            next: None,
+        }
+    }
+
     fn hello(&mut self) {
         let world = self.discord.lock();
         if world.faults.reconnects_early() {
@@ -173,7 +168,7 @@ impl Gateway<'_> {
 
     async fn run(&mut self, socket: &mut WebSocket, orders: &mut mpsc::Receiver<Out>, codec: &mut Codec) -> End {
         // A client that misses two heartbeats is gone.
-        let patience = Duration::from_millis(self.discord.lock().settings.heartbeat_ms * 2);
+        let patience = Duration::from_millis(self.discord.lock().settings.heartbeat_ms.saturating_mul(2));
         let mut batch = Vec::with_capacity(64);
         loop {
             tokio::select! {
@@ -230,6 +225,9 @@ impl Gateway<'_> {
             return Err(End::ByUs(4002, "Error while decoding payload."));
         };
         let data = &payload["d"];
+        if matches!(op, 2 | 6) {
+            self.log_out();
+        }
         match (op, self.session.is_some()) {
             (1, _) => self.heartbeat(data),
             (2 | 6, true) => return Err(End::ByUs(4005, "Already authenticated.")),
@@ -261,6 +259,13 @@ impl Gateway<'_> {
         }
     }
 
+    /// Whom op 9 was sent to may log in again on the same socket.
+    fn log_out(&mut self) {
+        let conn = self.link.conn;
+        self.session
+            .take_if(|session| self.discord.lock().leave_session(session, conn));
+    }
+
     fn log_in(&mut self, data: &Value, fresh: bool) -> Result<(), End> {
         let mut world = self.discord.lock();
         let outcome = if fresh {
@@ -272,6 +277,8 @@ impl Gateway<'_> {
         match outcome {
             Ok(session) => {
                 self.session = Some(session);
+                // The refusal of an earlier IDENTIFY that has not been told yet is not this one's.
+                self.next.take_if(|(_, put)| matches!(put, Put::Invalid));
                 if self.general && !fresh {
                     self.next = Some((Instant::now() + EARLY_RECONNECT, Put::Reconnect));
                 }
@@ -317,5 +324,62 @@ impl Gateway<'_> {
         *world.counters.closes.entry(name).or_insert(0) += 1;
         let for_good = matches!(end, End::ByClient(1000 | 1001));
         world.detach(self.session.as_deref(), self.link.conn, for_good);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::tests::world;
+    use super::*;
+
+    /// What a socket was told last, without events.
+    fn ops(orders: &mut mpsc::Receiver<Out>) -> Vec<u64> {
+        let mut ops = Vec::new();
+        while let Ok(order) = orders.try_recv() {
+            if let Out::Frame(text) = order {
+                let payload: Value = serde_json::from_str(&text).unwrap();
+                ops.extend(payload["op"].as_u64().filter(|op| *op > 0));
+            }
+        }
+        ops
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_op_9_a_socket_may_log_in_again() {
+        for (resumable, resumes) in [(false, false), (true, false), (true, true)] {
+            let discord = Discord::new(world(1).await, CancellationToken::new());
+            let (link, mut orders) = Link::new(1, CancellationToken::new());
+            let mut gateway = Gateway::new(&discord, link, false);
+            let token = discord.lock().token.clone();
+            let identify = json!({"op": 2, "d": {"token": token, "intents": 129}}).to_string();
+            assert!(gateway.read(identify.as_bytes()).is_ok());
+            let first = gateway.session.clone().unwrap();
+            let fault = json!({"kind": "invalidate_session", "shard": 0, "resumable": resumable});
+            discord.lock().begin_fault(&fault).unwrap();
+            assert_eq!(ops(&mut orders), [9]);
+            tokio::time::advance(Duration::from_secs(5)).await;
+            let login = if resumes {
+                json!({"op": 6, "d": {"token": token, "session_id": first, "seq": 2}}).to_string()
+            } else {
+                identify.clone()
+            };
+            assert!(gateway.read(login.as_bytes()).is_ok(), "{resumable} {resumes}");
+            assert_eq!(gateway.session.as_ref() == Some(&first), resumes);
+            let world = discord.lock();
+            let attached = world.sessions.values().filter(|session| session.link.is_some());
+            assert_eq!(attached.count(), 1, "{resumable} {resumes}: one socket, one session");
+            assert_eq!(world.sessions.contains_key(&first), resumable);
+            drop(world);
+            assert!(orders.try_recv().is_ok(), "it is told READY or RESUMED");
+            let again = gateway.read(identify.as_bytes());
+            assert!(matches!(again, Err(End::ByUs(4005, _))), "and then not a second time");
+            let mut told = Vec::new();
+            while let Ok(order) = orders.try_recv() {
+                told.push(order);
+            }
+            assert!(!told.iter().any(|order| matches!(order, Out::Close(..))), "{told:?}");
+        }
     }
 }

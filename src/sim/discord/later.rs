@@ -77,27 +77,32 @@ impl World {
             let owed = self.flood.owed + per_s * elapsed;
             self.flood.owed = owed % 1_000;
             for _ in 0..(owed / 1_000).min(AT_ONCE) {
-                self.stir(shard);
+                if !self.stir(shard) {
+                    break;
+                }
             }
         }
     }
 
-    /// The last member of the next guild joins its first voice channel, or leaves it.
-    fn stir(&mut self, shard: Option<u32>) {
-        let mut round = self.guilds.range(self.flood.turn + 1..).chain(self.guilds.iter());
+    /// The last member of the next guild joins its first voice channel, or leaves it. `false` when the shard has no guild: all
+    /// were looked at, and looking again would find none.
+    fn stir(&mut self, shard: Option<u32>) -> bool {
+        let turn = self.flood.turn;
+        let mut round = self.guilds.range(turn + 1..).chain(self.guilds.range(..=turn));
         let found = round.find(|(id, _)| shard.is_none_or(|shard| self.shard_of(**id) == shard));
         let Some((id, guild)) = found.map(|(id, guild)| (*id, guild)) else {
-            return;
+            return false;
         };
         let place = guild.channels.values().find(|channel| channel.kind == Kind::Voice);
         let (Some(person), Some(place)) = (guild.members.keys().next_back(), place) else {
             self.flood.turn = id;
-            return;
+            return true;
         };
         let (person, place) = (*person, place.id);
         let inside = guild.voice.contains_key(&person);
         self.flood.turn = id;
         self.move_person(id, person, (!inside).then_some(place));
+        true
     }
 }
 

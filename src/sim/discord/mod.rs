@@ -35,6 +35,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::fault::KINDS as FAULT_KINDS;
+pub(crate) use self::session::MOST_SHARDS;
 use self::world::World;
 use super::http::{Call, query_of, serve};
 
@@ -62,6 +63,13 @@ impl Discord {
     /// The world, for a short section.
     pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
         self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The world, of which nobody else holds anything any more.
+    #[cfg(test)]
+    fn into_world(self) -> World {
+        let inner = Arc::into_inner(self.0).expect("nobody else has it");
+        inner.world.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {

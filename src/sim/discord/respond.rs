@@ -230,11 +230,11 @@ impl World {
             self.send_message(channel, body, Some(id), ephemeral, false)
         };
         self.shown(id, message);
-        self.log_write(id, if waiting.is_some() { "edit" } else { "follow_up" }, by);
+        self.log_write(id, if waiting.is_some() { "reply" } else { "follow_up" }, by);
         Ok(Reply::json(self.show(message)))
     }
 
-    /// Who wrote for an interaction after its callback.
+    /// Who wrote for an interaction after its callback: the `reply` that was deferred, another message, or an edit of one.
     fn log_write(&self, id: u64, how: &str, by: &str) {
         let guild = self.interactions.get(&id).map(|known| known.guild.to_string());
         self.log.append(
@@ -255,9 +255,10 @@ impl World {
         let id = self.by_token(application, token)?;
         let message = self.message_of(id, which)?;
         check(body, false).map_err(|wrong| unfit(&wrong))?;
+        let fills = self.messages.get(&message).is_some_and(|message| message.loading);
         self.edit_message(message, body);
         self.shown(id, message);
-        self.log_write(id, "edit", by);
+        self.log_write(id, if fills { "reply" } else { "edit" }, by);
         Ok(Reply::json(self.show(message)))
     }
 
@@ -326,4 +327,38 @@ fn check_choices(data: &Value) -> Result<(), Unfit> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::world;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fills_a_deferred_reply_is_told_apart_from_a_later_edit() {
+        for by_edit in [true, false] {
+            let mut world = world(1).await;
+            let guild = world.guilds.values().next().unwrap();
+            let (guild, person) = (guild.id, *guild.members.keys().next().unwrap());
+            world
+                .put_commands(&json!([{"name": "stop", "description": "d"}]))
+                .unwrap();
+            let wish = json!({"user": person.to_string(), "name": "stop"});
+            let id = world.issue_command(guild, &wish).unwrap();
+            let (token, bot) = (world.interactions[&id].token.clone(), world.bot.to_string());
+            assert_eq!(world.callback(id, &token, &json!({"type": 5}), false, "").status, 204);
+            let words = json!({"content": "x"});
+            if by_edit {
+                world.edit_reply(&bot, &token, Which::Original, &words, "").unwrap();
+            } else {
+                world.follow_up(&bot, &token, &words, "").unwrap();
+            }
+            world.edit_reply(&bot, &token, Which::Original, &words, "").unwrap();
+            world.follow_up(&bot, &token, &words, "").unwrap();
+            let log = world.log.since(0);
+            let written = log.iter().filter(|event| event["kind"] == "interaction_written");
+            let how: Vec<&Value> = written.map(|event| &event["how"]).collect();
+            assert_eq!(how, ["reply", "edit", "follow_up"], "by edit: {by_edit}");
+        }
+    }
 }

@@ -88,9 +88,9 @@ pub(crate) async fn answer(discord: &Discord, call: Call) -> Reply {
         discord.lock().log_rest("unknown", &call, reply.status);
         return reply;
     };
-    let fault = discord.lock().faults.on_rest(route.name);
-    if fault.delay_ms > 0 {
-        sleep(Duration::from_millis(fault.delay_ms)).await;
+    let fault = discord.lock().faults.on_rest(route.name, route.authorised);
+    if let Some(ms) = fault.delay_ms {
+        sleep(Duration::from_millis(ms)).await;
     }
     let mut world = discord.lock();
     let now = world.now();

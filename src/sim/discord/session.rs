@@ -23,6 +23,8 @@ const GUILDS_A_SHARD: usize = 2_500;
 /// Payloads that may wait for a slow client: more than READY with its guilds and a whole replay. One who is further behind
 /// loses its connection, and what it missed is its session's replay.
 const PATIENCE: usize = 8_192;
+/// More shards than anybody has. `GET /world` shows each.
+pub(crate) const MOST_SHARDS: u32 = 16_384;
 /// Addresses that READY gives out for a later RESUME, as if each were a gateway of its own.
 const GATEWAYS: u64 = 3;
 
@@ -119,6 +121,8 @@ pub(crate) struct Session {
     pub(crate) link: Option<Link>,
     /// When it lost its socket.
     detached_ms: Option<u64>,
+    /// Its socket was told op 9 with `true`: it may log in again, in this session or another.
+    doubted: bool,
 }
 
 impl Session {
@@ -186,20 +190,27 @@ impl World {
         let now = self.now();
         let key = wish.shard % self.settings.max_concurrency.max(1);
         let verdict = self.limits.identify(key, now);
+        let met = self.faults.on_login(wish.shard, false);
+        let outcome = match (verdict, met) {
+            (limits::Identify::Spent, _) => Err(Refusal::Close(4004, "Authentication failed.")),
+            // Who is cut hears of nothing else.
+            (_, Some(Refusal::Cut)) => Err(Refusal::Cut),
+            (limits::Identify::TooSoon, _) => Err(Refusal::TooSoon),
+            (limits::Identify::Go, Some(refusal)) => Err(refusal),
+            (limits::Identify::Go, None) => Ok(()),
+        };
+        // It is counted and told whatever a fault makes of it: a bot that tries again and again spends its budget.
         let seen = json!({
             "shard": wish.shard, "shards": wish.shards, "key": key, "conn": link.conn,
-            "accepted": verdict == limits::Identify::Go, "remaining": self.limits.identify_left(),
+            "accepted": verdict == limits::Identify::Go, "outcome": word_of(&outcome),
+            "remaining": self.limits.identify_left(),
         });
         self.log.append("identify", seen);
         self.counters.identify += 1;
-        match verdict {
-            limits::Identify::Go => {}
-            limits::Identify::TooSoon => return Err(Refusal::TooSoon),
-            limits::Identify::Spent => {
-                self.spend_token();
-                return Err(Refusal::Close(4004, "Authentication failed."));
-            }
+        if verdict == limits::Identify::Spent {
+            self.spend_token();
         }
+        outcome?;
         Ok(self.open_session(link, &wish))
     }
 
@@ -212,7 +223,7 @@ impl World {
         let (shard, shards) = match data["shard"].as_array().map(Vec::as_slice) {
             None if data["shard"].is_null() => (0, 1),
             Some([shard, shards]) => match (number(shard), number(shards)) {
-                (Some(shard), Some(shards)) if shard < shards => (shard, shards),
+                (Some(shard), Some(shards)) if shard < shards && shards <= MOST_SHARDS => (shard, shards),
                 _ => return Err(Refusal::Close(4010, "Invalid shard.")),
             },
             None | Some(_) => return Err(Refusal::Close(4010, "Invalid shard.")),
@@ -232,15 +243,12 @@ impl World {
         if guilds.len() > GUILDS_A_SHARD {
             return Err(Refusal::Close(4011, "Sharding required."));
         }
-        match self.faults.on_login(shard, false) {
-            Some(refusal) => Err(refusal),
-            None => Ok(Wish {
-                shard,
-                shards,
-                intents,
-                guilds,
-            }),
-        }
+        Ok(Wish {
+            shard,
+            shards,
+            intents,
+            guilds,
+        })
     }
 
     fn open_session(&mut self, link: &Link, wish: &Wish) -> String {
@@ -258,6 +266,7 @@ impl World {
             capacity: (75 * wish.guilds.len()).clamp(100, 3_500),
             link: Some(link.clone()),
             detached_ms: None,
+            doubted: false,
         };
         let waiting: Vec<Value> = wish
             .guilds
@@ -290,13 +299,7 @@ impl World {
         let id = data["session_id"].as_str().unwrap_or_default().to_owned();
         let outcome = self.check_resume(&id, data);
         self.counters.resume += 1;
-        let word = match &outcome {
-            Ok(()) => "ok",
-            Err(Refusal::Close(..)) => "closed",
-            Err(Refusal::Invalid(_) | Refusal::TooSoon) => "invalid",
-            Err(Refusal::Cut) => "cut",
-            Err(Refusal::Silence) => "silence",
-        };
+        let word = word_of(&outcome);
         let (shard, shards) = self
             .sessions
             .get(&id)
@@ -314,6 +317,7 @@ impl World {
             old.tell(Out::Close(4000, "Session resumed elsewhere."));
         }
         session.detached_ms = None;
+        session.doubted = false;
         let from = data["seq"].as_u64().unwrap_or(0);
         for (_, frame) in session.ring.iter().filter(|(seq, _)| *seq > from) {
             link.tell(Out::Frame(frame.clone()));
@@ -359,10 +363,36 @@ impl World {
         }
         session.link = None;
         session.detached_ms = Some(now);
+        session.doubted = false;
         let id = session.id.clone();
         if for_good {
             self.end_session(&id, "closed_by_client");
         }
+    }
+
+    /// The socket of a session was told that the session is invalid, and may be resumed.
+    pub(crate) fn doubt_session(&mut self, id: &str) {
+        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.link.is_some()) {
+            session.doubted = true;
+        }
+    }
+
+    /// A socket that logged in wants to do so again. It may, where its session ended or is doubted since: op 9 was sent to it.
+    /// Then the session has no socket any more; otherwise `false`.
+    pub(crate) fn leave_session(&mut self, id: &str, conn: u64) -> bool {
+        let now = self.now();
+        let Some(session) = self.sessions.get_mut(id) else {
+            return true;
+        };
+        if !session.doubted || session.link.as_ref().is_none_or(|link| link.conn != conn) {
+            return false;
+        }
+        session.link = None;
+        session.detached_ms = Some(now);
+        session.doubted = false;
+        let fields = json!({"session": id, "shard": session.shard, "shards": session.shards, "conn": conn});
+        self.log.append("session_left", fields);
+        true
     }
 
     /// A session ends: the bot leaves the voice channels that it holds.
@@ -395,7 +425,10 @@ impl World {
     /// Ends the sessions that were without a socket for too long.
     pub(crate) fn expire_sessions(&mut self, now: u64) {
         let limit = self.settings.session_ttl_ms;
-        let late = |session: &&Session| session.detached_ms.is_some_and(|since| now >= since + limit);
+        let late = |session: &&Session| {
+            let until = session.detached_ms.map(|since| since.saturating_add(limit));
+            until.is_some_and(|until| now >= until)
+        };
         let gone: Vec<String> = self
             .sessions
             .values()
@@ -418,6 +451,17 @@ impl World {
             }
             self.end_session(&id, "token_reset");
         }
+    }
+}
+
+/// What became of a login, as the log says it.
+fn word_of(outcome: &Result<(), Refusal>) -> &'static str {
+    match outcome {
+        Ok(()) => "ok",
+        Err(Refusal::Close(..)) => "closed",
+        Err(Refusal::Invalid(_) | Refusal::TooSoon) => "invalid",
+        Err(Refusal::Cut) => "cut",
+        Err(Refusal::Silence) => "silence",
     }
 }
 

@@ -1,5 +1,8 @@
 //! The world without sockets, on a clock that is moved by hand.
 
+mod faults;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +18,16 @@ use crate::sim::log::Log;
 use crate::sim::seam::{NodeOptions, Nodes};
 use crate::sim::voice::{Answer, Closed, Switchboard};
 
-async fn world(guilds: usize) -> World {
+pub(super) async fn world(guilds: usize) -> World {
+    world_of(guilds, Vec::new()).await
+}
+
+async fn world_of(guilds: usize, listen: Vec<(String, SocketAddr)>) -> World {
     let clock = Clock::new();
     let log = Log::new(clock);
     let switchboard = Switchboard::default();
     let options = NodeOptions {
-        listen: Vec::new(),
+        listen,
         host: "127.0.0.1".into(),
         seed: 1,
         stats_ms: 60_000,

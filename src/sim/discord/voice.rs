@@ -77,6 +77,7 @@ impl World {
             self.mint(guild, code);
         }
         self.count_people(guild);
+        self.weigh_voice(guild, false);
         let parts = before.is_some() && !same_channel;
         match self.telling_waits(guild).filter(|_| parts) {
             Some(at_ms) => {
@@ -90,7 +91,7 @@ impl World {
     /// Until when a fault holds back what the gateway tells of a voice connection that ended.
     fn telling_waits(&self, guild: u64) -> Option<u64> {
         let parting = self.faults.parting(guild);
-        (parting.close_first && parting.ms > 0).then(|| self.now() + parting.ms)
+        (parting.close_first && parting.ms > 0).then(|| self.now().saturating_add(parting.ms))
     }
 
     /// Ends the bot's voice connection, before or after the gateway tells of it.
@@ -105,7 +106,8 @@ impl World {
         if forget {
             self.switchboard.forget(guild);
         }
-        self.later.put(self.now() + parting.ms, Put::Close { links, code });
+        let at_ms = self.now().saturating_add(parting.ms);
+        self.later.put(at_ms, Put::Close { links, code });
     }
 
     /// The two events that answer op 4: state, then server, unless a fault wants it otherwise.
@@ -139,7 +141,7 @@ impl World {
         token.truncate(16);
         let endpoint = match &self.settings.voice_endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => format!("voice-{}.sim:443", 1 + guild_number(guild) % 8),
+            None => format!("voice-{}.sim:443", 1 + (guild_number(guild) + known.servers) % 8),
         };
         let minted = Minted {
             token,
@@ -255,11 +257,33 @@ impl World {
         self.audio.people(guild, known.voice.iter().filter(with_bot).count());
     }
 
+    /// Tells the record of audio whether the bot can be heard where it is, and whether an admin decided that. A bot without
+    /// SPEAK, or that cannot see its channel, is in it and silent; on a stage it is not that permission but its suppression that counts.
+    fn weigh_voice(&self, guild: u64, by_admin: bool) {
+        let known = self.guilds.get(&guild);
+        let Some(state) = known.and_then(|known| known.voice.get(&self.bot)) else {
+            return;
+        };
+        let place = self.channel(state.channel);
+        let on_stage = place.is_some_and(|(_, place)| place.kind == Kind::Stage);
+        let allowed = on_stage || self.bot_permissions(state.channel) & permission::SPEAK != 0;
+        let audible = allowed && !state.self_mute && !state.suppress;
+        self.audio.audible(guild, audible, by_admin);
+    }
+
+    /// An admin changed a channel, and perhaps whether the bot may speak in it.
+    pub(crate) fn channel_changed(&self, guild: u64) {
+        self.weigh_voice(guild, true);
+    }
+
     /// The voice server of a guild goes away and comes back elsewhere: first without an endpoint, then with one.
     pub(crate) fn tell_endpoint(&mut self, guild: u64) {
         if self.faults.hides_endpoint(guild) {
             self.part(guild, 4014, false);
         } else {
+            if let Some(known) = self.guilds.get_mut(&guild) {
+                known.servers += 1;
+            }
             self.mint(guild, 4014);
         }
         match self.telling_waits(guild) {
@@ -283,11 +307,15 @@ impl World {
             state.asked_to_speak = Some(wall);
         }
         let session = state.session.clone();
+        self.weigh_voice(guild, false);
         self.tell_voice_state(guild, bot, &session);
     }
 }
 
-/// Spreads guilds over voice servers; stable for a guild.
+/// Spreads guilds over voice servers; stable for a guild until its server goes away.
 fn guild_number(guild: u64) -> u64 {
     guild >> 22
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,8 @@ pub(crate) struct Guild {
     pub(crate) voice: BTreeMap<u64, VoiceState>,
     /// How many voice credentials the bot was given here.
     pub(crate) minted: u64,
+    /// How often its voice server went away and came back elsewhere.
+    pub(crate) servers: u64,
     /// An outage: the bot is told that the guild is not there.
     pub(crate) unavailable: bool,
 }
@@ -253,6 +255,7 @@ impl World {
             bot_roles: Vec::new(),
             voice: BTreeMap::new(),
             minted: 0,
+            servers: 0,
             unavailable: false,
         };
         self.furnish(&mut guild);
@@ -313,10 +316,15 @@ impl World {
             known.channels.remove(&channel);
         }
         self.channels.remove(&channel);
+        let fields = json!({"guild": guild.to_string(), "channel": channel.to_string()});
         for message in self.in_channel.remove(&channel).unwrap_or_default() {
             self.messages.remove(&message);
+            // Discord tells the bot of the channel only; whoever reads the log must know what no longer stands there.
+            let mut gone = fields.clone();
+            gone["message"] = message.to_string().into();
+            gone["by"] = "person".into();
+            self.log.append("message_deleted", gone);
         }
-        let fields = json!({"guild": guild.to_string(), "channel": channel.to_string()});
         self.log.append("channel_deleted", fields);
         self.dispatch(guild, "CHANNEL_DELETE", &told);
         true

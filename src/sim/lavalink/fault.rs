@@ -11,6 +11,9 @@ use super::node::Node;
 use super::outbox::Out;
 
 /// Lasting misbehaviour of a node. It outlives the node's death.
+///
+/// Faults may overlap: each is held until its own end, a switch is on while any of its kind is held, and where they have a
+/// value, the newest one's counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Switches {
@@ -26,36 +29,105 @@ pub(super) struct Switches {
     pub(super) fail_rest: Option<u16>,
     /// N2: a resumed socket gets no message.
     pub(super) mute_socket: bool,
-    /// N3: how many resumes are still answered by a new session.
-    pub(super) lose_resume: u32,
     /// N13: our own hanging up is told as Discord's.
     pub(super) echo_close: bool,
     /// F28: `stats` before `ready`.
     pub(super) stats_first: bool,
     /// N4: the header `Session-Resumed` says the opposite.
     pub(super) wrong_header: bool,
-    /// F16: how many events still never reach their client, and of which type.
-    pub(super) lose_event: u32,
-    pub(super) lost_type: Option<String>,
-    /// F27: how many events still come after the next message.
-    pub(super) reorder: u32,
+    /// The node is dead, or waits until it may start again.
+    down: bool,
+    /// The faults that all this comes from, oldest first.
+    held: Vec<Held>,
+    /// How many there were.
+    begun: u64,
 }
 
-/// How a fault is undone.
-pub struct FaultEnd(Box<dyn FnOnce() + Send>);
+/// A fault that lasts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Held {
+    id: u64,
+    kind: String,
+    /// Of `fail_rest`.
+    status: u16,
+    /// How many events or resumes it still meets, where it is about those.
+    left: u32,
+    /// The only type of events that it meets.
+    of: Option<String>,
+}
+
+/// The kind under which whatever keeps a node down is held.
+const DOWN: &str = "down";
+
+impl Switches {
+    /// Holds a fault; its number.
+    fn hold(&mut self, mut fault: Held) -> u64 {
+        self.begun += 1;
+        fault.id = self.begun;
+        self.held.push(fault);
+        self.settle();
+        self.begun
+    }
+
+    /// Lets go of a fault.
+    fn release(&mut self, id: u64) {
+        self.held.retain(|held| held.id != id);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let on = |kind: &str| self.held.iter().any(|held| held.kind == kind);
+        let newest = self.held.iter().rev().find(|held| held.kind == "fail_rest");
+        self.fail_rest = newest.map(|held| held.status);
+        self.swallow_voice = on("swallow_voice");
+        self.refuse_voice = on("refuse_voice");
+        self.half_open = on("half_open");
+        self.hang_rest = on("hang_rest");
+        self.mute_socket = on("mute_socket");
+        self.echo_close = on("echo_close");
+        self.stats_first = on("stats_first");
+        self.wrong_header = on("wrong_header");
+        self.down = on(DOWN);
+    }
+
+    /// Counts one down of what faults of a kind are still to meet, of a type where they are about types; whether there was
+    /// one.
+    pub(super) fn use_up(&mut self, kind: &str, of: Option<&str>) -> bool {
+        let meant = |held: &&mut Held| {
+            let this_type = held.of.as_deref().is_none_or(|wanted| Some(wanted) == of);
+            held.kind == kind && held.left > 0 && this_type
+        };
+        let Some(held) = self.held.iter_mut().find(meant) else {
+            return false;
+        };
+        held.left -= 1;
+        true
+    }
+}
+
+/// How a fault is undone, where there is something to undo.
+pub struct FaultEnd(Option<Box<dyn FnOnce() + Send>>);
 
 impl FaultEnd {
     fn new(end: impl FnOnce() + Send + 'static) -> Self {
-        Self(Box::new(end))
+        Self(Some(Box::new(end)))
     }
 
-    fn nothing() -> Self {
-        Self::new(|| {})
+    /// It happened, and is over.
+    fn happened() -> Self {
+        Self(None)
+    }
+
+    /// Whether it lasts until it is ended. What does not has happened, and can be repeated.
+    pub fn lasts(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Undoes it.
     pub fn end(self) {
-        (self.0)();
+        if let Some(end) = self.0 {
+            end();
+        }
     }
 }
 
@@ -108,50 +180,82 @@ pub(super) fn begin(
     let Some(node) = nodes.iter().find(|node| node.name == name) else {
         return Some(Err(format!("no node is called {name:?}")));
     };
-    Some(match kind {
-        "kill_node" => Ok(kill(node, tasks)),
-        "restart_node" => Ok(restart(node, tasks, options)),
+    match kind {
+        "kill_node" => return Some(Ok(kill(node, tasks))),
+        "restart_node" => restart(node, tasks, options),
         "drop_node_socket" => {
             if let Some(life) = node.life() {
                 life.tell_sockets(&Out::Drop);
             }
-            Ok(FaultEnd::nothing())
         }
-        "malformed" => {
-            malformed(node);
-            Ok(FaultEnd::nothing())
-        }
+        "malformed" => malformed(node),
         "expire_resume" => {
             if let Some(life) = node.life() {
                 life.expire_paused();
             }
-            Ok(FaultEnd::nothing())
         }
-        _ => switch(node, kind, options),
-    })
+        _ => return Some(switch(node, kind, options)),
+    }
+    Some(Ok(FaultEnd::happened()))
+}
+
+/// Holds a fault of a node; the number to let it go by.
+fn hold(node: &Node, fault: Held) -> u64 {
+    let mut id = 0;
+    node.shared.switches.send_modify(|switches| id = switches.hold(fault));
+    id
+}
+
+fn release(node: &Node, id: u64) {
+    node.shared.switches.send_modify(|switches| switches.release(id));
+}
+
+/// Keeps a node down until [`up_again`].
+fn down(node: &Node) -> u64 {
+    let fault = Held {
+        kind: DOWN.to_owned(),
+        ..Held::default()
+    };
+    hold(node, fault)
+}
+
+/// What kept a node down is over: it lives again, unless something else keeps it down.
+async fn up_again(node: &Node, id: u64) {
+    release(node, id);
+    if !node.shared.switches.borrow().down {
+        node.revive().await;
+        // What began meanwhile may have found it dead, and it would live on.
+        if node.shared.switches.borrow().down {
+            node.kill();
+        }
+    }
 }
 
 fn kill(node: &Arc<Node>, tasks: &TaskTracker) -> FaultEnd {
+    let id = down(node);
     node.kill();
     let (node, tasks) = (Arc::clone(node), tasks.clone());
     FaultEnd::new(move || {
-        tasks.spawn(async move { node.revive().await });
+        tasks.spawn(async move { up_again(&node, id).await });
     })
 }
 
-fn restart(node: &Arc<Node>, tasks: &TaskTracker, options: &Value) -> FaultEnd {
-    let down = Duration::from_millis(options["down_ms"].as_u64().unwrap_or(0));
+/// Whoever restarts a node that is dead wants it back: that takes the place of what kept it down before.
+fn restart(node: &Arc<Node>, tasks: &TaskTracker, options: &Value) {
+    let down_ms = Duration::from_millis(options["down_ms"].as_u64().unwrap_or(0));
     let graceful = options["graceful"].as_bool().unwrap_or(false);
     let node = Arc::clone(node);
+    let before = |switches: &mut Switches| switches.held.retain(|held| held.kind != DOWN);
+    node.shared.switches.send_modify(before);
+    let id = down(&node);
     if !graceful {
         node.kill();
     }
     tasks.spawn(async move {
         node.stop().await;
-        node.asleep(down).await;
-        node.revive().await;
+        node.asleep(down_ms).await;
+        up_again(&node, id).await;
     });
-    FaultEnd::nothing()
 }
 
 /// Messages that no client should fall over: not JSON, unknown, incomplete, and an exception without words.
@@ -173,50 +277,178 @@ fn malformed(node: &Node) {
 }
 
 fn switch(node: &Arc<Node>, kind: &str, options: &Value) -> Result<FaultEnd, String> {
-    let turn: fn(&mut Switches, bool) = match kind {
-        "swallow_voice" => |switches, on| switches.swallow_voice = on,
-        "refuse_voice" => |switches, on| switches.refuse_voice = on,
-        "half_open" => |switches, on| switches.half_open = on,
-        "hang_rest" => |switches, on| switches.hang_rest = on,
-        "mute_socket" => |switches, on| switches.mute_socket = on,
-        "echo_close" => |switches, on| switches.echo_close = on,
-        "stats_first" => |switches, on| switches.stats_first = on,
-        "wrong_header" => |switches, on| switches.wrong_header = on,
-        "lose_event" => |switches, on| switches.lose_event = u32::from(on),
-        "reorder" => |switches, on| switches.reorder = u32::from(on),
-        "lose_resume" => |switches, on| switches.lose_resume = u32::from(on),
-        _ => |switches, on| switches.fail_rest = on.then_some(500),
-    };
     let status = match options.get("status") {
-        None => None,
+        None => 500,
         Some(status) => {
             let status = status.as_u64().and_then(|status| u16::try_from(status).ok());
-            Some(
-                status
-                    .filter(|status| (400..600).contains(status))
-                    .ok_or("status must be 400 to 599")?,
-            )
+            status
+                .filter(|status| (400..600).contains(status))
+                .ok_or("status must be 400 to 599")?
         }
     };
-    let times = options.get("times").and_then(Value::as_u64);
-    node.shared.switches.send_modify(|switches| {
-        turn(switches, true);
-        if kind == "fail_rest" {
-            switches.fail_rest = Some(status.unwrap_or(500));
-        }
-        let times = times.map(|times| u32::try_from(times).unwrap_or(u32::MAX));
-        match (kind, times) {
-            ("lose_resume", Some(times)) => switches.lose_resume = times,
-            ("lose_event", Some(times)) => switches.lose_event = times,
-            ("reorder", Some(times)) => switches.reorder = times,
-            _ => {}
-        }
-        if kind == "lose_event" {
-            switches.lost_type = options["type"].as_str().map(str::to_owned);
-        }
-    });
+    let times = options["times"].as_u64().unwrap_or(1);
+    let fault = Held {
+        id: 0,
+        kind: kind.to_owned(),
+        status,
+        left: u32::try_from(times).unwrap_or(u32::MAX),
+        of: options["type"]
+            .as_str()
+            .filter(|_| kind == "lose_event")
+            .map(str::to_owned),
+    };
+    let id = hold(node, fault);
     let node = Arc::clone(node);
-    Ok(FaultEnd::new(move || {
-        node.shared.switches.send_modify(|switches| turn(switches, false));
-    }))
+    Ok(FaultEnd::new(move || release(&node, id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::super::{Nodes, Surroundings, Timing};
+    use super::*;
+    use crate::sim::audio::Audio;
+    use crate::sim::clock::Clock;
+    use crate::sim::log::Log;
+    use crate::sim::voice::Switchboard;
+
+    async fn nodes() -> Nodes {
+        let clock = Clock::new();
+        let surroundings = Surroundings {
+            clock,
+            log: Log::new(clock),
+            switchboard: Switchboard::default(),
+            audio: Audio::new(clock),
+            timing: Timing::default(),
+            seed: 1,
+        };
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Nodes::start_in(&["a".to_owned()], &[at], None, &surroundings)
+            .await
+            .unwrap()
+    }
+
+    fn fault(nodes: &Nodes, mut options: Value) -> FaultEnd {
+        options["node"] = json!("a");
+        let kind = options["kind"].as_str().unwrap().to_owned();
+        nodes.fault(&kind, &options).unwrap().unwrap()
+    }
+
+    fn switches(nodes: &Nodes) -> Switches {
+        nodes.0.nodes[0].shared.switches.borrow().clone()
+    }
+
+    type Look = fn(&Switches) -> bool;
+
+    #[tokio::test]
+    async fn of_faults_that_overlap_the_last_to_end_turns_the_switch_off() {
+        let nodes = nodes().await;
+        let on: [(&str, Look); 8] = [
+            ("swallow_voice", |switches| switches.swallow_voice),
+            ("refuse_voice", |switches| switches.refuse_voice),
+            ("half_open", |switches| switches.half_open),
+            ("hang_rest", |switches| switches.hang_rest),
+            ("mute_socket", |switches| switches.mute_socket),
+            ("echo_close", |switches| switches.echo_close),
+            ("stats_first", |switches| switches.stats_first),
+            ("wrong_header", |switches| switches.wrong_header),
+        ];
+        for (kind, on) in on {
+            assert!(!on(&switches(&nodes)), "{kind}");
+            let (one, other) = (
+                fault(&nodes, json!({"kind": kind})),
+                fault(&nodes, json!({"kind": kind})),
+            );
+            one.end();
+            assert!(on(&switches(&nodes)), "{kind}");
+            other.end();
+            assert!(!on(&switches(&nodes)), "{kind}");
+        }
+        assert_eq!(switches(&nodes).fail_rest, None);
+        let first = fault(&nodes, json!({"kind": "fail_rest", "status": 503}));
+        let second = fault(&nodes, json!({"kind": "fail_rest", "status": 401}));
+        let third = fault(&nodes, json!({"kind": "fail_rest"}));
+        assert_eq!(switches(&nodes).fail_rest, Some(500), "the newest holds");
+        second.end();
+        assert_eq!(switches(&nodes).fail_rest, Some(500));
+        third.end();
+        assert_eq!(switches(&nodes).fail_rest, Some(503), "and then the one before");
+        first.end();
+        assert_eq!(switches(&nodes).fail_rest, None);
+        nodes.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn what_several_faults_are_still_to_do_adds_up_and_ends_with_each() {
+        let nodes = nodes().await;
+        let shared = nodes.0.nodes[0].shared.clone();
+        let ends = fault(
+            &nodes,
+            json!({"kind": "lose_event", "type": "TrackEndEvent", "times": 2}),
+        );
+        let starts = fault(&nodes, json!({"kind": "lose_event", "type": "TrackStartEvent"}));
+        assert!(shared.loses_event("TrackEndEvent"));
+        assert!(shared.loses_event("TrackStartEvent"));
+        assert!(!shared.loses_event("TrackStartEvent"));
+        assert!(!shared.loses_event("TrackStuckEvent"));
+        starts.end();
+        assert!(shared.loses_event("TrackEndEvent"));
+        assert!(!shared.loses_event("TrackEndEvent"));
+        ends.end();
+        let (one, other) = (
+            fault(&nodes, json!({"kind": "reorder"})),
+            fault(&nodes, json!({"kind": "reorder"})),
+        );
+        one.end();
+        assert!(shared.delays_event());
+        assert!(!shared.delays_event());
+        other.end();
+        let resume = fault(&nodes, json!({"kind": "lose_resume", "times": 3}));
+        assert!(shared.loses_resume());
+        resume.end();
+        assert!(!shared.loses_resume());
+        nodes.shutdown().await;
+    }
+
+    fn up(nodes: &Nodes) -> bool {
+        nodes.world()[0]["up"] == true
+    }
+
+    /// Time passes, and whoever waits for it has its turn.
+    async fn pass(ms: u64) {
+        for _ in 0..ms / 10 {
+            tokio::time::advance(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_several_faults_keep_down_comes_back_with_the_last() {
+        let nodes = nodes().await;
+        let (one, other) = (
+            fault(&nodes, json!({"kind": "kill_node"})),
+            fault(&nodes, json!({"kind": "kill_node"})),
+        );
+        one.end();
+        pass(1_000).await;
+        assert!(!up(&nodes), "the other still lasts");
+        other.end();
+        pass(1_000).await;
+        assert!(up(&nodes));
+        fault(&nodes, json!({"kind": "restart_node", "down_ms": 60_000}));
+        fault(&nodes, json!({"kind": "kill_node"})).end();
+        pass(50_000).await;
+        assert!(!up(&nodes), "it is told to be down for longer");
+        pass(11_000).await;
+        assert!(up(&nodes));
+        let killed = fault(&nodes, json!({"kind": "kill_node"}));
+        fault(&nodes, json!({"kind": "restart_node", "down_ms": 50}));
+        pass(1_000).await;
+        assert!(up(&nodes), "it was restarted since");
+        killed.end();
+        pass(1_000).await;
+        assert!(up(&nodes));
+        nodes.shutdown().await;
+    }
 }

@@ -20,9 +20,11 @@ impl Life {
         entry.phase = next;
         match effect {
             session::Effect::None | session::Effect::Refuse | session::Effect::Disarm => {}
-            session::Effect::Hold => {
-                entry.out = None;
-                self.tell("node_session_paused", session, &entry.client);
+            session::Effect::Hold | session::Effect::Arm => {
+                if effect == session::Effect::Hold {
+                    entry.out = None;
+                    self.tell("node_session_paused", session, &entry.client);
+                }
                 if let Phase::Paused { until_ms: Some(at) } = next {
                     let session = Arc::clone(session);
                     self.schedule(state, at, Due::Timeout { session });
@@ -89,12 +91,14 @@ impl Life {
                 drop(out);
                 return connect_mute(&mut state, &id, socket);
             }
+            let until_ms = entry.until(self.now());
             if paused && !self.shared.loses_resume() {
                 entry.out = Some(out);
                 client.clone_into(&mut entry.client);
                 self.step(&mut state, &id, Input::Connected { socket });
                 return (id, socket);
             }
+            self.step(&mut state, &id, Input::Missed { until_ms });
         }
         let id = self.open(&mut state, client, socket, out, switches.stats_first);
         (id, socket)
@@ -128,7 +132,8 @@ impl Life {
             say(state, &id, message);
         }
         let session = Arc::clone(&id);
-        self.schedule(state, now + self.shared.timing.stats_ms, Due::Stats { session });
+        let at = now.saturating_add(self.shared.timing.stats_ms);
+        self.schedule(state, at, Due::Stats { session });
         id
     }
 
@@ -138,11 +143,10 @@ impl Life {
         let Some(entry) = state.sessions.get(session) else {
             return;
         };
-        let timeout = u64::try_from(entry.timeout_s).unwrap_or(0);
         let closed = Input::Closed {
             socket,
             resuming: entry.resuming,
-            until_ms: self.now() + timeout * 1000,
+            until_ms: entry.until(self.now()),
         };
         self.step(&mut state, session, closed);
     }

@@ -33,6 +33,14 @@ pub(super) struct Session {
     pub(super) opened_ms: u64,
 }
 
+impl Session {
+    /// When it would die if its timer began now.
+    pub(super) fn until(&self, now: u64) -> u64 {
+        let timeout = u64::try_from(self.timeout_s).unwrap_or(0);
+        now.saturating_add(timeout.saturating_mul(1_000))
+    }
+}
+
 /// What the clock brings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
@@ -144,7 +152,7 @@ impl Life {
                     if state.sessions.contains_key(&session) {
                         let told = self.stats(&state, Some(&session)).to_string();
                         say(&mut state, &session, told);
-                        let at = at + self.shared.timing.stats_ms;
+                        let at = at.saturating_add(self.shared.timing.stats_ms);
                         self.schedule(&mut state, at, Due::Stats { session });
                     }
                 }
@@ -174,7 +182,7 @@ impl Life {
             return;
         };
         if player.wake(now, what, &mut fx) && matches!(what, Wake::Update { .. }) {
-            let at_ms = at + self.shared.timing.update_ms;
+            let at_ms = at.saturating_add(self.shared.timing.update_ms);
             fx.push(Effect::Wake { at_ms, what });
         }
         self.apply(state, session, guild, fx);
@@ -218,7 +226,7 @@ impl Life {
                     let what = Wake::Update {
                         start: player.start_number(),
                     };
-                    let at = self.now() + self.shared.timing.update_ms;
+                    let at = self.now().saturating_add(self.shared.timing.update_ms);
                     let session = Arc::clone(session);
                     self.schedule(state, at, Due::Player { session, guild, what });
                 }
@@ -386,7 +394,7 @@ impl Life {
         let all = || state.sessions.values().flat_map(|entry| entry.players.values());
         let frames = session
             .and_then(|id| state.sessions.get(id))
-            .filter(|entry| self.now().saturating_sub(entry.opened_ms) >= 2 * self.shared.timing.stats_ms)
+            .filter(|entry| self.now().saturating_sub(entry.opened_ms) >= self.shared.timing.stats_ms.saturating_mul(2))
             .filter(|entry| entry.players.values().any(Player::is_playing))
             .map(|_| json!({"sent": 3000, "nulled": 0, "deficit": 0}));
         json!({

@@ -127,31 +127,21 @@ impl Shared {
 
     /// Whether this resume is one that the node loses.
     fn loses_resume(&self) -> bool {
-        self.used_up(|switches| Some(&mut switches.lose_resume))
+        self.uses_up("lose_resume", None)
     }
 
     /// Whether this event is one that never reaches its client.
     fn loses_event(&self, kind: &str) -> bool {
-        self.used_up(|switches| {
-            let meant = switches.lost_type.as_deref().is_none_or(|wanted| wanted == kind);
-            meant.then_some(&mut switches.lose_event)
-        })
+        self.uses_up("lose_event", Some(kind))
     }
 
     /// Whether this event comes after the next message.
     fn delays_event(&self) -> bool {
-        self.used_up(|switches| Some(&mut switches.reorder))
+        self.uses_up("reorder", None)
     }
 
-    /// Counts one of a number down; whether there was one.
-    fn used_up(&self, of: impl Fn(&mut Switches) -> Option<&mut u32>) -> bool {
-        self.switches.send_if_modified(|switches| {
-            let Some(left) = of(switches).filter(|left| **left > 0) else {
-                return false;
-            };
-            *left -= 1;
-            true
-        })
+    fn uses_up(&self, kind: &str, of: Option<&str>) -> bool {
+        self.switches.send_if_modified(|switches| switches.use_up(kind, of))
     }
 }
 

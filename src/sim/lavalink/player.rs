@@ -4,6 +4,7 @@
 mod effect;
 mod shown;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use crate::sim::voice::Minted;
 
 /// What a node keeps ready of a track.
 const BUFFER_MS: u64 = 5_000;
+/// What a playhead reckons with: a timescale filter may ask for more or less, as with a real one, and no ear tells it apart.
+const SPEEDS: RangeInclusive<f64> = 0.01..=100.0;
 /// How long a source gives nothing before the client is told.
 const STUCK_MS: u64 = 10_000;
 
@@ -139,7 +142,7 @@ impl Player {
     fn speed(&self) -> f64 {
         let scale = &self.filters["timescale"];
         let factor = |name: &str| scale[name].as_f64().filter(|value| *value > 0.0).unwrap_or(1.0);
-        factor("speed") * factor("rate")
+        (factor("speed") * factor("rate")).clamp(*SPEEDS.start(), *SPEEDS.end())
     }
 
     /// Holds the playhead, changes something, lets it go on, and says what follows for the ear and for time.
@@ -226,7 +229,7 @@ impl Player {
         if let Some(since) = self.idle_since {
             let check = if self.paused { self.cleanup_ms / 6 } else { 0 };
             fx.push(Effect::Wake {
-                at_ms: since + self.cleanup_ms + check + 100,
+                at_ms: since.saturating_add(self.cleanup_ms).saturating_add(check + 100),
                 what: Wake::Cleanup { generation },
             });
         }
@@ -240,7 +243,7 @@ impl Player {
             .track
             .breaks_ms
             .filter(|_| broken)
-            .map(|place| place + BUFFER_MS);
+            .map(|place| place.saturating_add(BUFFER_MS));
         let ends = [playing.track.length_ms, playing.end_time, buffered];
         let end = ends.into_iter().flatten().min()?;
         playing.head.heard_at(end)
@@ -294,7 +297,7 @@ impl Player {
         let Some(playing) = self.playing.as_ref() else { return };
         let Some(length) = playing.track.length_ms else { return };
         let opus = playing.track.format == Format::Opus;
-        if opus && position > 0 && now < playing.started_ms + 20 {
+        if opus && position > 0 && now.saturating_sub(playing.started_ms) < 20 {
             fx.push(self.exception("Something went wrong when seeking to a position."));
             self.end(now, Reason::LoadFailed, fx);
             return;
@@ -405,7 +408,7 @@ impl Player {
                 self.trouble(now, Trouble::Starved, End::Failed, fx);
                 let start = self.start;
                 fx.push(Effect::Wake {
-                    at_ms: now + STUCK_MS,
+                    at_ms: now.saturating_add(STUCK_MS),
                     what: Wake::Stuck { start },
                 });
                 true
@@ -444,7 +447,7 @@ impl Player {
             // The old server plays out what it has; the new one is heard meanwhile.
             fx.push(Effect::HangUp {
                 link: old,
-                at_ms: now + LEAD_MS,
+                at_ms: now.saturating_add(LEAD_MS),
             });
             fx.push(self.closed_event(1000, "", false));
             fx.push(Effect::Lost);

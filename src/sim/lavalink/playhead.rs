@@ -24,7 +24,7 @@ pub(super) struct Playhead {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "milliseconds, never negative, far below 2^52"
+    reason = "milliseconds, never negative; more than there can be is the most there can be"
 )]
 impl Playhead {
     /// At a position, still.
@@ -73,7 +73,7 @@ impl Playhead {
 
     fn output_ms(&self, now: u64) -> f64 {
         self.heard_from_ms
-            .map_or(0, |from| (now + LEAD_MS).saturating_sub(from)) as f64
+            .map_or(0, |from| now.saturating_add(LEAD_MS).saturating_sub(from)) as f64
     }
 
     /// Stops pulling. Answers when the ear will have heard all that was pulled, if anything was being pulled.
@@ -82,7 +82,7 @@ impl Playhead {
         let from = self.heard_from_ms.take()?;
         self.counted_ms += output;
         self.pulled_ms += output * self.speed;
-        Some(from.max(now + LEAD_MS))
+        Some(from.max(now.saturating_add(LEAD_MS)))
     }
 
     /// What the node reports.
@@ -98,7 +98,7 @@ impl Playhead {
     /// When the ear reaches a place in the track; `None` while nothing is pulled.
     pub(super) fn heard_at(&self, place_ms: u64) -> Option<u64> {
         let left = (place_ms as f64 - self.pulled_ms).max(0.0) / self.speed;
-        self.heard_from_ms.map(|from| from + left.ceil() as u64)
+        self.heard_from_ms.map(|from| from.saturating_add(left.ceil() as u64))
     }
 }
 
@@ -137,6 +137,19 @@ mod tests {
         assert_eq!(head.reported(8_000), 8_330);
         assert_eq!(head.heard_at(20_000), Some(10_000));
         assert_eq!(Playhead::at(5_000, 1.0).counted_from_zero().reported(0), 0);
+    }
+
+    #[test]
+    fn a_place_that_is_never_reached_and_a_time_that_never_comes_are_reckoned_with() {
+        for speed in [1e-300, 0.01, 100.0, 1e300] {
+            let mut head = Playhead::at(u64::MAX, speed);
+            head.run(5);
+            assert!(head.heard_at(u64::MAX).is_some() && head.heard_at(0).is_some());
+            assert_eq!(head.freeze(u64::MAX), Some(u64::MAX));
+            let mut slow = Playhead::at(0, speed);
+            slow.run(1_000);
+            assert!(slow.heard_at(u64::MAX).is_some_and(|at| at > 1_000));
+        }
     }
 
     proptest! {

@@ -36,6 +36,12 @@ pub(super) enum Input {
         /// Its number.
         socket: u64,
     },
+    /// A socket that names it came and got a session of its own: the end of the one before was not processed yet (N3), so
+    /// it is now that the time begins.
+    Missed {
+        /// When it dies.
+        until_ms: u64,
+    },
     /// Time passed.
     Tick {
         /// Now.
@@ -56,6 +62,8 @@ pub(super) enum Effect {
     Refuse,
     /// The timer was cancelled by a handshake.
     Disarm,
+    /// The timer begins again.
+    Arm,
     /// Destroy the players.
     Destroy,
 }
@@ -84,12 +92,20 @@ impl Phase {
                 }
             }
             (Self::Paused { until_ms: Some(_) }, Input::Knocked) => (Self::Paused { until_ms: None }, Effect::Disarm),
+            (Self::Paused { .. }, Input::Missed { until_ms }) => (
+                Self::Paused {
+                    until_ms: Some(until_ms),
+                },
+                Effect::Arm,
+            ),
             (Self::Paused { .. }, Input::Connected { socket }) => (Self::Open { socket }, Effect::Replay),
             (Self::Paused { until_ms: Some(until) }, Input::Tick { now_ms }) if until <= now_ms => {
                 (Self::Gone, Effect::Destroy)
             }
             (Self::Open { .. } | Self::Gone, Input::Connected { .. }) => (self, Effect::Refuse),
-            (_, Input::Closed { .. } | Input::Knocked | Input::Tick { .. }) => (self, Effect::None),
+            (_, Input::Closed { .. } | Input::Knocked | Input::Missed { .. } | Input::Tick { .. }) => {
+                (self, Effect::None)
+            }
         }
     }
 }
@@ -109,6 +125,7 @@ mod tests {
             until_ms: 60,
         };
         let connected = Input::Connected { socket: 2 };
+        let missed = Input::Missed { until_ms: 60 };
         let again = Phase::Open { socket: 2 };
         let table = [
             (open, closed(1, true), paused, Effect::Hold),
@@ -124,6 +141,9 @@ mod tests {
             (paused, closed(1, true), paused, Effect::None),
             (kept, Input::Tick { now_ms: 99 }, kept, Effect::None),
             (kept, Input::Knocked, kept, Effect::None),
+            (kept, missed, paused, Effect::Arm),
+            (open, missed, open, Effect::None),
+            (Phase::Gone, missed, Phase::Gone, Effect::None),
             (kept, connected, again, Effect::Replay),
             (Phase::Gone, connected, Phase::Gone, Effect::Refuse),
             (Phase::Gone, Input::Knocked, Phase::Gone, Effect::None),

@@ -1,16 +1,33 @@
 //! One member at a time answers and registers: `answered_twice`, `needless_registration`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
 use super::{Event, Rule, Violation, guild, number, text};
+
+/// How long an interaction can be answered after it was answered first: as long as its token lives.
+const TOKEN_MS: u64 = 15 * 60_000;
 
 /// Two members answer one interaction with content of their own, and Discord refuses neither. A member that ends what
 /// another one deferred is fine, and so is one that edits the same reply again.
 #[derive(Debug, Default)]
 pub(super) struct AnsweredTwice {
     by: HashMap<String, String>,
+    /// When each of them was answered first, in order.
+    first: VecDeque<(u64, String)>,
+}
+
+impl AnsweredTwice {
+    /// What can be answered no more is forgotten.
+    fn forget(&mut self, now_ms: u64) {
+        while let Some((_, id)) = self
+            .first
+            .pop_front_if(|(at_ms, _)| now_ms > at_ms.saturating_add(TOKEN_MS))
+        {
+            self.by.remove(&id);
+        }
+    }
 }
 
 impl Rule for AnsweredTwice {
@@ -20,14 +37,20 @@ impl Rule for AnsweredTwice {
                 let accepted = number(event, "status").is_some_and(|status| status < 300);
                 accepted && matches!(number(event, "type"), Some(4 | 7 | 8 | 9))
             }
-            "interaction_written" => text(event, "how") == "follow_up",
+            // What fills a deferred reply is its content; later edits may say it again.
+            "interaction_written" => matches!(text(event, "how"), "reply" | "follow_up"),
             _ => false,
         };
         if !content {
             return;
         }
+        self.forget(at_ms);
         let (id, who) = (text(event, "interaction"), text(event, "user_agent"));
-        let first = self.by.entry(id.to_owned()).or_insert_with(|| who.to_owned());
+        let Some(first) = self.by.get(id) else {
+            self.by.insert(id.to_owned(), who.to_owned());
+            self.first.push_back((at_ms, id.to_owned()));
+            return;
+        };
         if first != who {
             found.push(Violation {
                 at_ms,
@@ -86,6 +109,45 @@ mod tests {
         assert!(broken(&[answered("a", 5, 204), follow_up("b", "follow_up")], 2).is_empty());
         assert!(broken(&[answered("a", 4, 204), follow_up("a", "follow_up")], 2).is_empty());
         assert!(broken(&[answered("a", 4, 204), follow_up("b", "edit")], 2).is_empty());
+    }
+
+    #[test]
+    fn answered_twice_sees_what_came_after_a_deferral() {
+        let deferred = answered("a", 5, 204);
+        let then = |more: &[Event]| broken(&[std::slice::from_ref(&deferred), more].concat(), 2);
+        for answer in ["reply", "follow_up"] {
+            let answered = follow_up("a", answer);
+            assert_eq!(
+                then(&[answered.clone(), follow_up("b", "follow_up")]),
+                ["answered_twice"],
+                "{answer}"
+            );
+            assert!(then(&[answered.clone(), follow_up("b", "edit")]).is_empty());
+            assert!(then(&[answered.clone(), follow_up("a", "edit"), follow_up("a", "follow_up")]).is_empty());
+        }
+        let ended_by_another = [follow_up("b", "reply"), follow_up("b", "edit"), follow_up("a", "edit")];
+        assert!(
+            then(&ended_by_another).is_empty(),
+            "another member ends what this one deferred"
+        );
+    }
+
+    #[test]
+    fn answered_twice_forgets_what_can_be_answered_no_more() {
+        let mut rule = AnsweredTwice::default();
+        let mut found = Vec::new();
+        for id in 0..100_u64 {
+            let at_ms = id * 60_000;
+            let answer = json!({"interaction": id.to_string(), "type": 4, "status": 204, "user_agent": "a"});
+            rule.observe(
+                at_ms,
+                "interaction_answered",
+                &event(at_ms, "interaction_answered", answer),
+                &mut found,
+            );
+        }
+        assert_eq!((rule.by.len(), rule.first.len()), (16, 16));
+        assert!(found.is_empty());
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Carried {
     )]
     pub(super) fn position_at(&self, at_ms: u64) -> u64 {
         let until = self.ended.as_ref().map_or(at_ms, |(end, _)| at_ms.min(*end));
-        self.position_ms + (until.saturating_sub(self.from_ms) as f64 * self.speed) as u64
+        let played = (until.saturating_sub(self.from_ms) as f64 * self.speed) as u64;
+        self.position_ms.saturating_add(played)
     }
 
     /// Whether it is heard at a moment.
@@ -51,6 +52,11 @@ impl Hearing {
     /// What is heard at a moment.
     pub(super) fn at(&self, at_ms: u64) -> Option<&Carried> {
         self.links.values().rev().find(|carried| carried.sounds_at(at_ms))
+    }
+
+    /// What the newest connection carries or carried, from a moment on that may lie a little ahead.
+    pub(super) fn newest(&self) -> Option<&Carried> {
+        self.links.values().next_back()
     }
 
     /// What was heard last before a moment.
@@ -90,5 +96,21 @@ impl Hearing {
             self.links.pop_first();
         }
         Some(link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::event;
+    use super::*;
+
+    #[test]
+    fn a_log_may_name_any_speed() {
+        let mut hearing = Hearing::default();
+        let fields = json!({"link": 1, "from_ms": 5, "track": "t", "title": "T", "position_ms": 9, "speed": 1e300});
+        hearing.observe(&event(5, "audio", fields));
+        assert_eq!(hearing.at(10).map(|carried| carried.position_at(10)), Some(u64::MAX));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A Now Playing message is one that everybody sees, with buttons, which names what plays. The bot gets a second more for
 //! every 40 such messages that are due at once. It is excused while its shard has no socket or is excused by a note, while
-//! a fault hurts REST, where it may not write, where announcing was switched off, and after a person deleted the message.
+//! a fault hurts REST, where it may not write, where announcing was switched off, and, until another track is heard, after a
+//! person deleted the message or its channel.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -46,8 +47,8 @@ struct Place {
     /// Channels in which the bot may not write.
     denied: HashSet<String>,
     silenced: bool,
-    /// A person deleted the message.
-    deleted: bool,
+    /// What was heard when a person deleted the message that named it.
+    deleted: Option<String>,
 }
 
 /// What is left of a text once decoration, escapes and invisible signs are gone.
@@ -69,10 +70,26 @@ fn words(event: &Event) -> String {
     plain(&all)
 }
 
+/// Whether a message, as people read it, names a title, which may be shortened.
+fn names(message: &str, title: &str) -> bool {
+    let wanted: String = plain(title).chars().take(TITLE_LENGTH).collect();
+    message.contains(&wanted)
+}
+
 impl Place {
     fn shows(&self, title: &str) -> bool {
-        let wanted: String = plain(title).chars().take(TITLE_LENGTH).collect();
-        self.messages.values().any(|message| message.contains(&wanted))
+        self.messages.values().any(|message| names(message, title))
+    }
+
+    /// A message is gone.
+    fn gone(&mut self, event: &Event) {
+        let Some(message) = self.messages.remove(text(event, "message")) else {
+            return;
+        };
+        // What is told of is heard a moment later, and what is paused is heard again.
+        let heard = self.hearing.newest().map(|carried| carried.title.clone());
+        let named = heard.filter(|title| text(event, "by") == "person" && names(&message, title));
+        self.deleted = named.or_else(|| self.deleted.take());
     }
 
     fn may_write(&self) -> bool {
@@ -86,8 +103,11 @@ impl Place {
         let flag = |name: &str| event.get(name).and_then(Value::as_bool).unwrap_or(false);
         let id = text(event, "message").to_owned();
         if flag("components") && !flag("ephemeral") && !flag("loading") {
-            self.deleted &= self.messages.contains_key(&id);
-            self.messages.insert(id, words(event));
+            let words = words(event);
+            if self.deleted.as_ref().is_some_and(|title| names(&words, title)) {
+                self.deleted = None;
+            }
+            self.messages.insert(id, words);
         } else {
             self.messages.remove(&id);
         }
@@ -122,14 +142,20 @@ impl Place {
         }
     }
 
+    /// Nobody can write where no channel is.
+    fn channel_deleted(&mut self, event: &Event) {
+        self.denied.insert(text(event, "channel").to_owned());
+    }
+
     /// Brings `waits` up to now. Whatever changed since the last look changed within `LOOK_MS` of it: the next event after
     /// that is preceded by a look.
     fn settle(&mut self, looked_ms: u64, now_ms: u64, excused: bool) {
-        let excused = excused || self.silenced || self.deleted || !self.may_write();
-        let heard = self
-            .hearing
-            .at(now_ms)
-            .filter(|carried| !excused && !self.shows(&carried.title));
+        let excused = excused || self.silenced || !self.may_write();
+        let heard = self.hearing.at(now_ms);
+        if heard.is_some_and(|carried| self.deleted.as_ref().is_some_and(|title| *title != carried.title)) {
+            self.deleted = None;
+        }
+        let heard = heard.filter(|carried| !excused && self.deleted.is_none() && !self.shows(&carried.title));
         let heard = heard.map(|carried| (carried.title.clone(), carried.from_ms));
         let before = self.waits.take();
         self.waits = heard.map(|(title, from_ms)| {
@@ -180,12 +206,10 @@ impl Rule for SilentPanel {
                 place.hearing.observe(event);
             },
             "message_created" | "message_edited" => Place::message,
-            "message_deleted" => |place, event| {
-                let known = place.messages.remove(text(event, "message")).is_some();
-                place.deleted |= known && text(event, "by") == "person";
-            },
+            "message_deleted" => Place::gone,
             "interaction_issued" if number(event, "type") == Some(2) => Place::asked,
             "channel_changed" => Place::channel_changed,
+            "channel_deleted" => Place::channel_deleted,
             _ => return,
         };
         if let Some(guild) = guild(event) {
@@ -314,12 +338,8 @@ mod tests {
             vec![event(0, "channel_changed", denied)],
             vec![asked(0, &json!({"name": "settings", "options": {"announce": false}}))],
             vec![
-                panel(0, "Blue Moon"),
-                event(
-                    1,
-                    "message_deleted",
-                    json!({"guild": "1", "message": "9", "by": "person"}),
-                ),
+                asked(0, &json!({"name": "play", "options": {}})),
+                event(1, "channel_deleted", json!({"guild": "1", "channel": "5"})),
             ],
         ];
         for excuse in excuses {
@@ -340,5 +360,76 @@ mod tests {
             log.push(panel(60_000, "Red Sun"));
             assert_eq!(broken(&log, 75_000), ["silent_panel"], "{log:?}");
         }
+    }
+
+    fn deleted(at: u64, id: &str) -> Event {
+        let fields = json!({"guild": "1", "channel": "5", "message": id, "by": "person"});
+        event(at, "message_deleted", fields)
+    }
+
+    #[test]
+    fn a_person_who_deletes_the_message_wants_none_until_another_track_is_heard() {
+        let mut log = vec![
+            connected(),
+            plays(0, "Blue Moon"),
+            panel(100, "Blue Moon"),
+            deleted(5_000, "9"),
+        ];
+        assert!(broken(&log, 60_000).is_empty());
+        log.push(plays(60_000, "Red Sun"));
+        assert_eq!(broken(&log, 75_000), ["silent_panel"]);
+        log.push(message(61_000, "message_created", "Red Sun", &json!({"message": "10"})));
+        assert!(broken(&log, 90_000).is_empty());
+        let paused = [
+            connected(),
+            plays(0, "Blue Moon"),
+            panel(100, "Blue Moon"),
+            event(
+                4_000,
+                "audio",
+                json!({"guild": "1", "link": 1, "from_ms": 4_000, "end": "stopped", "track": null}),
+            ),
+            deleted(5_000, "9"),
+            plays(6_000, "Blue Moon"),
+        ];
+        assert!(broken(&paused, 60_000).is_empty(), "it is still the same one");
+    }
+
+    #[test]
+    fn a_person_who_deletes_a_page_of_the_queue_excuses_nothing() {
+        let page = message(50, "message_created", "The queue", &json!({"message": "8"}));
+        let log = [connected(), page, plays(100, "Blue Moon"), deleted(5_000, "8")];
+        assert_eq!(broken(&log, 60_000), ["silent_panel"]);
+        let stood = [
+            connected(),
+            plays(0, "Blue Moon"),
+            panel(100, "Blue Moon"),
+            message(200, "message_created", "The queue", &json!({"message": "8"})),
+            deleted(300, "8"),
+            event(
+                400,
+                "message_deleted",
+                json!({"guild": "1", "channel": "5", "message": "9", "by": "bot"}),
+            ),
+        ];
+        assert_eq!(broken(&stood, 60_000), ["silent_panel"]);
+    }
+
+    #[test]
+    fn a_message_goes_with_its_channel_and_people_who_go_on_elsewhere_want_another_one() {
+        let mut log = vec![
+            connected(),
+            asked(0, &json!({"name": "play", "options": {}})),
+            plays(0, "Blue Moon"),
+            panel(100, "Blue Moon"),
+            deleted(5_000, "9"),
+            event(5_000, "channel_deleted", json!({"guild": "1", "channel": "5"})),
+            plays(9_000, "Red Sun"),
+        ];
+        assert!(broken(&log, 60_000).is_empty(), "there is no place to write it");
+        let mut elsewhere = asked(20_000, &json!({"name": "play", "options": {}}));
+        elsewhere.insert("channel".into(), "6".into());
+        log.push(elsewhere);
+        assert_eq!(broken(&log, 60_000), ["silent_panel"]);
     }
 }

@@ -27,7 +27,7 @@ impl Unanswered {
     /// What the newest event means for the interactions that wait.
     fn judge(&mut self, at_ms: u64, resumed: Option<u64>) {
         for open in self.open.values_mut() {
-            open.excused |= self.reach.rest_is_hurt() || self.reach.excuses(open.shard);
+            open.excused |= self.reach.answers_are_hurt() || self.reach.excuses(open.shard);
             if !self.reach.connected(open.shard) {
                 open.reachable = false;
             } else if resumed == Some(open.shard) && at_ms < open.issued_ms + YOUNG_MS {
@@ -51,7 +51,7 @@ impl Rule for Unanswered {
                     shard,
                     issued_ms: at_ms,
                     reachable: self.reach.connected(shard),
-                    excused: self.reach.rest_is_hurt() || self.reach.excuses(shard),
+                    excused: self.reach.answers_are_hurt() || self.reach.excuses(shard),
                 };
                 self.open.insert(text(event, "interaction").to_owned(), open);
             }

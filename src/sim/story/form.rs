@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use super::Act;
 use crate::sim::fault_kinds;
 
+/// The latest and the longest of a story.
+pub(super) const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// The acts. `<…>` takes one word, `<…>*` all that are left.
 const FORMS: [&str; 21] = [
     "kill node <node>",
@@ -92,6 +95,10 @@ fn fit(form: &'static str, words: &[String]) -> Result<Taken, Misfit> {
         if part.ends_with('*') {
             for (more, word) in rest.by_ref().enumerate() {
                 take(part, word, &mut taken).map_err(|why| misfit(place + more, Some(why)))?;
+                if let ("fault", Some(lasts)) = (form.split(' ').next().unwrap_or_default(), word.strip_prefix("for="))
+                {
+                    time(lasts).map_err(|why| misfit(place + more, Some(why)))?;
+                }
             }
             continue;
         }
@@ -140,7 +147,12 @@ fn take(part: &str, word: &str, taken: &mut Taken) -> Result<(), String> {
 
 /// `90s`, `1m30s`, `500ms`.
 pub(super) fn time(word: &str) -> Result<Duration, String> {
-    humantime::parse_duration(word).map_err(|_| "a time is written like 3s, 500ms or 1m30s".to_owned())
+    let time = humantime::parse_duration(word).map_err(|_| "a time is written like 3s, 500ms or 1m30s".to_owned())?;
+    if time > LONGEST {
+        let days = LONGEST.as_secs() / 86_400;
+        return Err(format!("nothing in a story is later or longer than {days}d"));
+    }
+    Ok(time)
 }
 
 /// Numbers and truths as such, all else as text.

@@ -81,7 +81,7 @@ fn step(line: &str, number: usize) -> Result<Option<Step>, String> {
     let Some((moment, act)) = rest.split_first() else {
         return Err("a time is missing, as in: at 3s kill node a".to_owned());
     };
-    let at = form::time(moment).map_err(|why| format!("\"{moment}\" is no time: {why}"))?;
+    let at = form::time(moment).map_err(|why| format!("\"{moment}\" is no time for a step: {why}"))?;
     let read = form::read(act).map_err(|misfit| complaint(act, &misfit))?;
     Ok(Some(Step {
         at,

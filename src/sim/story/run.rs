@@ -53,7 +53,7 @@ pub async fn run(
     let mut long = FuturesUnordered::new();
     let began = Instant::now();
     for step in &story.steps {
-        let mut moment = std::pin::pin!(sleep_until(began + step.at));
+        let mut moment = std::pin::pin!(sleep_until(moment_of(began, step)));
         loop {
             tokio::select! {
                 () = &mut moment => break,
@@ -75,6 +75,13 @@ pub async fn run(
         say(&done);
     }
     Ok(())
+}
+
+/// When a step comes. A story that was not read from a text may name a time beyond all others: then with its last moment.
+fn moment_of(began: Instant, step: &Step) -> Instant {
+    began
+        .checked_add(step.at)
+        .unwrap_or_else(|| began + super::form::LONGEST)
 }
 
 fn finished(step: &Step, outcome: Option<Result<(), String>>) -> String {
@@ -132,14 +139,14 @@ impl World {
         match act {
             Act::KillNode(node) => {
                 let fault = self.fault(json!({"kind": "kill_node", "node": node})).await?;
-                self.dead.insert(node.clone(), fault);
-                Ok(())
+                match self.dead.insert(node.clone(), fault) {
+                    // It was dead before: one start brings it back.
+                    Some(before) => self.end(&before).await,
+                    None => Ok(()),
+                }
             }
             Act::StartNode(node) => match self.dead.remove(node) {
-                Some(fault) => self
-                    .call(Method::DELETE, &format!("/faults/{fault}"), &Value::Null)
-                    .await
-                    .map(drop),
+                Some(fault) => self.end(&fault).await,
                 None => Err(format!("node {node} was not killed before")),
             },
             Act::RestartNode(node, down) => {
@@ -174,6 +181,11 @@ impl World {
             Act::Fault { kind, fields } => self.any_fault(kind, fields).await,
             Act::Note(text) => self.fault(json!({"kind": "note", "text": text})).await.map(drop),
         }
+    }
+
+    async fn end(&self, fault: &str) -> Result<(), String> {
+        let path = format!("/faults/{fault}");
+        self.call(Method::DELETE, &path, &Value::Null).await.map(drop)
     }
 
     async fn any_fault(&self, kind: &str, fields: &Map<String, Value>) -> Result<(), String> {

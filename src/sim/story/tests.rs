@@ -115,6 +115,22 @@ fn complaints_name_the_place_the_expected_and_the_nearest() {
             "NAME=VALUE",
         ),
         ("at soon kill node a", "\"soon\" is no time", "3s, 500ms or 1m30s"),
+        (
+            "at 584542046000y add guild",
+            "\"584542046000y\" is no time",
+            "nothing in a story is later or longer than 365d",
+        ),
+        (
+            "at 3s restart node b for 18446744073709551615s",
+            "\"18446744073709551615s\" after \"restart node b for\"",
+            "longer than 365d",
+        ),
+        (
+            "at 3s fault hang_rest node=a for=584542046000y",
+            "\"for=584542046000y\"",
+            "longer than 365d",
+        ),
+        ("at 3s fault hang_rest for=soon", "\"for=soon\"", "3s, 500ms or 1m30s"),
         ("kill node a", "begins with \"at\" and a time", "not with \"kill\""),
         ("at", "a time is missing", "at 3s kill node a"),
         (
@@ -129,6 +145,13 @@ fn complaints_name_the_place_the_expected_and_the_nearest() {
         let said = wrong(line);
         assert!(said.contains(first) && said.contains(second), "{line}\n  {said}");
     }
+}
+
+#[test]
+fn a_story_may_take_a_year_and_a_command_may_have_an_option_called_for() {
+    let told = story("at 365d user 1 runs /remind for=ever\n");
+    assert_eq!(told.steps[0].at, Duration::from_hours(365 * 24));
+    assert!(matches!(&told.steps[0].act, Act::UserRuns { options, .. } if options["for"] == "ever"));
 }
 
 #[test]

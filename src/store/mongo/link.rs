@@ -16,7 +16,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::store::gate::Gate;
 use crate::store::{OPERATION_DEADLINE, StoreError};
@@ -27,6 +27,8 @@ const SLOTS: u32 = 64;
 const SELECTION: Duration = Duration::from_millis(1_300);
 /// How long an operation may hold its slot while the majority does not answer.
 const MAJORITY: Duration = Duration::from_secs(5);
+/// How long the end may take.
+const CLOSING: Duration = Duration::from_millis(500);
 /// Between two looks at what became of a write.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The server's code for a unique index that is violated.
@@ -78,6 +80,13 @@ impl Link {
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
             gate: Gate::default(),
         })
+    }
+
+    /// Says goodbye to the server. Else the driver does when the client is dropped, in a task that panics if the runtime
+    /// ends before it.
+    pub(super) async fn close(&self) {
+        let ending = self.client.clone().shutdown().immediate(true);
+        drop(timeout(CLOSING, ending).await);
     }
 
     pub(super) fn place(&self) -> &str {

@@ -15,6 +15,7 @@ mod writes;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, IndexOptions};
@@ -133,6 +134,10 @@ impl Store for MongoStore {
 
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(members::ping(&self.link))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.link.close())
     }
 
     fn now_ms(&self) -> Answer<'_, i64> {

@@ -70,11 +70,11 @@ fn every_component_is_used_by_an_overlay_or_builds_on_the_base() {
 /// The base with some components.
 fn composed(components: &[&str]) -> Option<String> {
     let folder = tempfile::tempdir_in(root().join("k8s")).unwrap();
-    let listed: String = components
-        .iter()
-        .map(|name| format!("  - ../components/{name}\n"))
-        .collect();
-    let text = format!("namespace: music\nresources: [../base]\ncomponents:\n{listed}");
+    let listed: Vec<String> = components.iter().map(|name| format!("../components/{name}")).collect();
+    let text = format!(
+        "namespace: music\nresources: [../base]\ncomponents: [{}]\n",
+        listed.join(", ")
+    );
     std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
     built(folder.path().to_str().unwrap())
 }

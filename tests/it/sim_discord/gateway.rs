@@ -59,6 +59,8 @@ async fn g3_a_login_that_discord_cannot_let_in_is_closed_with_its_code() {
         (json!({"token": "wrong"}), 4004),
         (json!({"shard": [1, 1]}), 4010),
         (json!({"shard": "odd"}), 4010),
+        (json!({"shard": [0, 16_385]}), 4010),
+        (json!({"shard": [0, u32::MAX]}), 4010),
         (json!({"intents": 1_u64 << 40}), 4013),
         (json!({"intents": 2}), 4014),
         (json!({"shard": [0, 1]}), 4011),
@@ -286,6 +288,43 @@ async fn g16_a_resume_of_what_is_unknown_or_overflowed_is_refused_and_the_socket
         }
     };
     assert_eq!((&ready["t"], &ready["s"]), (&json!("READY"), &json!(1)));
+}
+
+#[tokio::test]
+async fn g16_after_op_9_on_a_live_session_its_socket_may_log_in_again() {
+    let sim = sim(1).await;
+    let rest = Rest::new(&sim);
+    let mut socket = Socket::open(&sim).await;
+    let session = socket.identify(&sim).await["d"]["session_id"].clone();
+    socket.event("GUILD_CREATE").await;
+    for resumable in [true, false] {
+        rest.fault(json!({"kind": "invalidate_session", "shard": 0, "resumable": resumable}))
+            .await;
+        let told = socket.next().await;
+        assert_eq!((&told["op"], &told["d"]), (&json!(9), &json!(resumable)));
+        socket.send(&resume(&sim, &session, 2)).await;
+        let answer = socket.next().await;
+        if resumable {
+            assert_eq!(answer["t"], "RESUMED");
+        } else {
+            assert_eq!((&answer["op"], &answer["d"]), (&json!(9), &json!(false)));
+        }
+    }
+    // A login of the same key must be five seconds away.
+    socket.send(&identify(&sim.ready.token)).await;
+    let ready = loop {
+        let answer = socket.next().await;
+        match answer["op"].as_u64() {
+            Some(9) => socket.send(&identify(&sim.ready.token)).await,
+            Some(0) => break answer,
+            // A session that was resumed at the general address is told to move.
+            _ => {}
+        }
+    };
+    assert_eq!((&ready["t"], &ready["s"]), (&json!("READY"), &json!(1)));
+    socket.event("GUILD_CREATE").await;
+    socket.send(&identify(&sim.ready.token)).await;
+    assert_eq!(socket.close_code().await, Some(4005), "it is logged in");
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod faults;
 mod gateway;
+mod heard;
 mod interactions;
 mod libraries;
 mod repeatable;

@@ -149,6 +149,34 @@ async fn r5_limits_are_told_on_every_answer_and_their_scope_on_429_unless_a_faul
 }
 
 #[tokio::test]
+async fn r5_the_global_limit_holds_for_the_bots_requests_and_not_for_interactions() {
+    let sim = sim(1).await;
+    let rest = Rest::new(&sim);
+    let at = place(&rest).await;
+    let application = text_of(&register(&rest).await);
+    let mut socket = Socket::open(&sim).await;
+    socket.identify(&sim).await;
+    let wish = json!({"user": at.people[0], "channel": at.text, "name": "skip", "options": {}});
+    let limit =
+        json!({"kind": "rate_limit", "route": "*", "scope": "global", "retry_after_ms": 5_000, "for_ms": 60_000});
+    rest.fault(limit).await;
+    rest.control(Method::POST, &format!("/guilds/{}/commands", at.guild), wish)
+        .await;
+    let told = socket.event("INTERACTION_CREATE").await["d"].clone();
+    let token = text_of(&told["token"]);
+    let callback = format!("/interactions/{}/{token}/callback", text_of(&told["id"]));
+    assert_eq!(rest.api(Method::POST, &callback, Some(json!({"type": 5}))).await.0, 204);
+    let original = format!("/webhooks/{application}/{token}/messages/@original");
+    let edit = Some(json!({"content": "done"}));
+    assert_eq!(rest.api(Method::PATCH, &original, edit).await.0, 200);
+    let (status, body) = rest.api(Method::GET, "/users/@me", None).await;
+    assert_eq!((status, &body["global"]), (429, &json!(true)));
+    let messages = format!("/channels/{}/messages", at.text);
+    let hello = Some(json!({"content": "hello"}));
+    assert_eq!(rest.api(Method::POST, &messages, hello).await.0, 429);
+}
+
+#[tokio::test]
 async fn r7_a_wrong_token_is_refused_and_too_many_invalid_requests_ban_the_address() {
     let sim = sim(0).await;
     let mut rest = Rest::new(&sim);

@@ -325,3 +325,71 @@ async fn what_a_member_writes_is_logged_with_its_name_and_when_it_began() {
     assert!(last["began_ms"].as_u64() <= last["at_ms"].as_u64());
     assert_eq!(last["status"], 200);
 }
+
+/// The ids of the sessions that the first node knows.
+fn sessions(world: &World) -> Vec<String> {
+    let nodes = world.nodes.world();
+    let known = nodes[0]["sessions"].as_array().unwrap();
+    known
+        .iter()
+        .map(|session| session["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn n3_a_session_whose_resume_was_lost_can_be_had_again_and_ends_when_its_time_is_up() {
+    let world = World::new(quick()).await;
+    let (socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, 2).await;
+    socket.close(4000).await;
+    world.paused(&id).await;
+    world.fault("lose_resume", json!({"times": 1}));
+    let (_other, new, resumed) = world.connect(Some(&id)).await;
+    assert!(!resumed && new != id);
+    let (socket, again, resumed) = world.connect(Some(&id)).await;
+    assert!(resumed && again == id, "a second try has the old one");
+
+    socket.close(4000).await;
+    world.paused(&id).await;
+    world.fault("lose_resume", json!({"times": 1}));
+    assert!(!world.connect(Some(&id)).await.2);
+    until(async || {
+        let known = sessions(&world);
+        if known.contains(&id) { Err(known) } else { Ok(()) }
+    })
+    .await;
+    assert!(!world.connect(Some(&id)).await.2, "nobody came, and it is gone");
+}
+
+#[tokio::test]
+async fn a_session_that_may_wait_for_ever_waits() {
+    let world = World::new(quick()).await;
+    let (socket, id) = world.playing("sim:A?length=60").await;
+    world.arm(&id, i64::MAX).await;
+    socket.close(4000).await;
+    world.paused(&id).await;
+    let (socket, again, resumed) = world.connect(Some(&id)).await;
+    assert!(resumed && again == id);
+    drop(socket);
+    world.paused(&id).await;
+}
+
+#[tokio::test]
+async fn an_extreme_timescale_leaves_the_player_and_its_record_alone() {
+    for speed in [1e-300, 1e300] {
+        let world = World::new(quick()).await;
+        let (_socket, id) = world.playing("sim:A?length=36000").await;
+        let filters = json!({"timescale": {"speed": speed}});
+        let shown = world.patch(&id, &json!({"filters": filters})).await;
+        assert_eq!(shown["filters"], filters);
+        world.patch(&id, &json!({"volume": 50})).await;
+        assert_eq!(world.get(&id).await.0, 200);
+        let last = until(async || {
+            let report = world.audio.report(GUILD, 0);
+            let last = report["segments"].as_array().and_then(|all| all.last()).cloned();
+            last.filter(|last| last["volume"] == 50).ok_or(report)
+        })
+        .await;
+        assert!(last["position_to_ms"].is_u64(), "{last}");
+    }
+}

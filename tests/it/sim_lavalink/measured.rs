@@ -96,6 +96,7 @@ async fn n4_the_header_of_a_handshake_is_wrong_in_both_directions_and_ready_is_r
         (loser.headers["Session-Resumed"].as_bytes(), resumed),
         (&b"true"[..], false)
     );
+    assert_eq!(world.aborts(&id).await.headers()["Session-Resumed"], "true");
     let (winner, _, resumed) = world.connect(Some(&id)).await;
     assert_eq!(
         (winner.headers["Session-Resumed"].as_bytes(), resumed),

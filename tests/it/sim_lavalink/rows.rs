@@ -243,15 +243,7 @@ async fn l10_a_handshake_that_aborts_still_cancels_the_timeout() {
     world.arm(&id, 1).await;
     drop(socket);
     world.paused(&id).await;
-    let response = world
-        .http
-        .get(format!("{}/v4/websocket", world.node().url))
-        .header("Authorization", world.node().password)
-        .header("User-Id", "1")
-        .header("Session-Id", &id)
-        .send()
-        .await
-        .unwrap();
+    let response = world.aborts(&id).await;
     assert_eq!(response.status(), 400);
     assert_eq!(response.headers()["Session-Resumed"], "true");
     let paused = Instant::now();

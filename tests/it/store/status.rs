@@ -129,8 +129,13 @@ pub(crate) async fn status_for_people_says_the_same_in_words(bed: &Bed) {
     assert_eq!(code, Some(0));
     assert!(out.contains("leader  none yet") && !out.contains("shard"), "{out}");
     furnish(bed).await;
-    let (code, out, err) = segue(&address, &["status"]).await;
-    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let mut out = String::new();
+    // Again and again: what is not yet closed when a program ends may complain, now and then.
+    for _ in 0..10 {
+        let said = segue(&address, &["status"]).await;
+        assert_eq!((said.0, said.2.as_str()), (Some(0), ""), "{}", said.1);
+        out = said.1;
+    }
     // What stands in one line, in this order.
     let lines: [&[&str]; 10] = [
         &["store", &bed.store.describe()],

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::payload;
 use super::session::{Link, Out, Refusal};
 use super::world::World;
+use crate::sim::seam::FaultEnd;
 pub(crate) use read::{Act, Fault, KINDS, Lasting, Parting};
 
 /// A fault that lasts or is repeated.
@@ -20,6 +21,8 @@ struct Active {
     /// How often it is repeated, and when it is next.
     repeat: Option<(u64, u64)>,
     fault: Fault,
+    /// Of a node's fault that lasts.
+    end: Option<FaultEnd>,
 }
 
 /// The faults that last.
@@ -32,7 +35,7 @@ pub(crate) struct Faults {
 /// What a REST fault does to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RestFault {
-    pub(crate) delay_ms: u64,
+    pub(crate) delay_ms: Option<u64>,
     pub(crate) refuse: Option<u16>,
     /// Scope and milliseconds.
     pub(crate) rate_limit: Option<(String, u64)>,
@@ -41,8 +44,10 @@ pub(crate) struct RestFault {
 }
 
 impl Faults {
+    /// What lasts, the newest first: where several say different things of the same, that one holds.
     fn lasting(&self) -> impl Iterator<Item = &Lasting> {
-        self.active.values().filter_map(|active| active.fault.lasting.as_ref())
+        let active = self.active.values().rev();
+        active.filter_map(|active| active.fault.lasting.as_ref())
     }
 
     fn has(&self, wanted: &Lasting) -> bool {
@@ -51,7 +56,7 @@ impl Faults {
 
     /// What a login (IDENTIFY, or RESUME) of a shard meets.
     pub(crate) fn on_login(&self, shard: u32, resume: bool) -> Option<Refusal> {
-        if self.has(&Lasting::CutLogins(shard)) {
+        if self.has(&Lasting::CutLogins(shard)) || (resume && self.has(&Lasting::CutResumes(shard))) {
             return Some(Refusal::Cut);
         }
         let silent = self.withholds("ready", Some(shard)) || (resume && self.withholds("resumed", Some(shard)));
@@ -60,9 +65,12 @@ impl Faults {
 
     /// Whether each RESUME of a shard is refused, and with which flag.
     pub(crate) fn refuses_resume(&self, shard: u32) -> Option<bool> {
-        [false, true]
-            .into_iter()
-            .find(|resumable| self.has(&Lasting::RefuseResume(shard, *resumable)))
+        self.lasting().find_map(|lasting| {
+            let Lasting::RefuseResume(of, resumable) = lasting else {
+                return None;
+            };
+            (*of == shard).then_some(*resumable)
+        })
     }
 
     pub(crate) fn keeps_oldest(&self, shard: u32) -> bool {
@@ -114,6 +122,16 @@ impl Faults {
         found.unwrap_or(usual)
     }
 
+    /// The code that the voice server of a guild closes each login with.
+    fn refused_voice(&self, guild: u64) -> Option<u16> {
+        self.lasting().find_map(|lasting| {
+            let Lasting::RefuseVoiceLogin(of, code) = lasting else {
+                return None;
+            };
+            (*of == guild).then_some(*code)
+        })
+    }
+
     /// How many shards `GET /gateway/bot` recommends in place of the usual number.
     pub(crate) fn recommends(&self) -> Option<u32> {
         self.lasting().find_map(|lasting| {
@@ -135,8 +153,8 @@ impl Faults {
         floods.collect()
     }
 
-    /// What a request of a route meets.
-    pub(crate) fn on_rest(&self, route: &str) -> RestFault {
+    /// What a request of a route meets; `authorised`: it is made with the bot's token.
+    pub(crate) fn on_rest(&self, route: &str, authorised: bool) -> RestFault {
         let meets = |pattern: &str| pattern == "*" || route.contains(pattern);
         let mut met = RestFault::default();
         for lasting in self.lasting() {
@@ -145,15 +163,17 @@ impl Faults {
             if let Lasting::DelayRest(pattern, ms) = lasting
                 && meets(pattern)
             {
-                met.delay_ms = met.delay_ms.max(*ms);
+                met.delay_ms = met.delay_ms.or(Some(*ms));
             } else if let Lasting::RefuseRest(pattern, status) = lasting
                 && meets(pattern)
             {
-                met.refuse = Some(*status);
+                met.refuse = met.refuse.or(Some(*status));
             } else if let Lasting::RateLimit(pattern, scope, ms) = lasting
                 && meets(pattern)
+                // The bot's global limit is no limit of interactions and webhooks; one that names their route is.
+                && (authorised || scope != "global" || pattern != "*")
             {
-                met.rate_limit = Some((scope.clone(), *ms));
+                met.rate_limit = met.rate_limit.or_else(|| Some((scope.clone(), *ms)));
             }
         }
         met
@@ -164,34 +184,35 @@ impl World {
     /// `POST /faults`. The fault's id, or why not.
     pub(crate) fn begin_fault(&mut self, body: &Value) -> Result<u64, String> {
         let kind = body["kind"].as_str().unwrap_or_default().to_owned();
-        let fault = match Fault::read(&kind, body) {
-            Some(read) => read?,
+        let (fault, end) = match Fault::read(&kind, body) {
+            Some(read) => (read?, None),
             None => match self.nodes.fault(&kind, body) {
-                Some(outcome) => outcome.map(|()| Fault {
-                    node: true,
-                    ..Fault::default()
-                })?,
+                Some(outcome) => (Fault::default(), Some(outcome?)),
                 None => return Err(Self::unknown_kind(&kind)),
             },
         };
         let now = self.now();
         let (for_ms, every_ms) = (body["for_ms"].as_u64(), body["every_ms"].as_u64());
+        let happens = fault.act.is_some() || end.as_ref().is_some_and(|end| !end.lasts());
+        let end = end.filter(FaultEnd::lasts);
         let repeat = every_ms
-            .filter(|_| fault.act.is_some())
+            .filter(|_| happens)
             .map(|ms| (ms.max(1), now.saturating_add(ms.max(1))));
+        let news = fault.lasting.as_ref().is_some_and(|lasting| !self.faults.has(lasting));
         self.faults.last += 1;
         let id = self.faults.last;
         self.log.append(
             "fault_begin",
             json!({"fault": id.to_string(), "what": kind, "fields": body}),
         );
-        if fault.lasting.is_some() || fault.node || repeat.is_some() {
+        if fault.lasting.is_some() || end.is_some() || repeat.is_some() {
             let active = Active {
                 kind,
                 body: body.clone(),
                 until: for_ms.map(|ms| now.saturating_add(ms)),
                 repeat,
                 fault: fault.clone(),
+                end,
             };
             self.faults.active.insert(id, active);
         } else {
@@ -199,7 +220,7 @@ impl World {
                 .append("fault_end", json!({"fault": id.to_string(), "what": kind}));
         }
         if let Some(lasting) = &fault.lasting {
-            self.turn(lasting, true);
+            self.turn(lasting, news, true);
         }
         if let Some(act) = &fault.act {
             self.strike(act);
@@ -224,8 +245,10 @@ impl World {
             }
             Act::InvalidateSession(shard, resumable) => {
                 self.tell_shard(*shard, |link| link.op(9, &Value::Bool(*resumable)));
-                if !resumable {
-                    for id in self.sessions_of(*shard) {
+                for id in self.sessions_of(*shard) {
+                    if *resumable {
+                        self.doubt_session(&id);
+                    } else {
                         self.end_session(&id, "invalidated");
                     }
                 }
@@ -253,16 +276,19 @@ impl World {
         }
     }
 
-    /// What a lasting fault does where its beginning or end is felt at once.
-    fn turn(&mut self, lasting: &Lasting, on: bool) {
-        if let Lasting::HideEndpoint(guild) = lasting {
+    /// What a lasting fault does where its beginning or end is felt at once. Only `changed` where no other of the same does it
+    /// already, or still does.
+    fn turn(&mut self, lasting: &Lasting, changed: bool, on: bool) {
+        if let Lasting::RefuseVoiceLogin(guild, _) = lasting {
+            self.switchboard.refuse(*guild, self.faults.refused_voice(*guild));
+        } else if !changed {
+            // Another like it lasts.
+        } else if let Lasting::HideEndpoint(guild) = lasting {
             self.tell_endpoint(*guild);
         } else if let Lasting::GuildOutage(guild) = lasting {
             self.set_outage(*guild, on);
         } else if let Lasting::SilentVoice(guild) = lasting {
             self.switchboard.hush(*guild, on);
-        } else if let Lasting::RefuseVoiceLogin(guild, code) = lasting {
-            self.switchboard.refuse(*guild, on.then_some(*code));
         }
     }
 
@@ -303,16 +329,22 @@ impl World {
         }
     }
 
-    /// `DELETE /faults/{id}`, or its time is up. `false` when there is none (any more).
+    /// Whether there ever was a fault of this id. Ending one that is over is no mistake: its time may just have been up.
+    pub(crate) fn had_fault(&self, id: u64) -> bool {
+        id > 0 && id <= self.faults.last
+    }
+
+    /// A fault ends by `DELETE /faults/{id}`, or because its time is up. `false` when none of this id lasts.
     pub(crate) fn end_fault(&mut self, id: u64) -> bool {
         let Some(active) = self.faults.active.remove(&id) else {
-            return id > 0 && id <= self.faults.last;
+            return false;
         };
-        if active.fault.node {
-            self.nodes.end_fault(&active.kind, &active.body);
+        if let Some(end) = active.end {
+            end.end();
         }
         if let Some(lasting) = &active.fault.lasting {
-            self.turn(lasting, false);
+            let changed = !self.faults.has(lasting);
+            self.turn(lasting, changed, false);
         }
         self.log
             .append("fault_end", json!({"fault": id.to_string(), "what": active.kind}));
@@ -325,11 +357,15 @@ impl World {
         for active in self.faults.active.values_mut() {
             if let Some((every, next)) = active.repeat.as_mut().filter(|(_, next)| *next <= now) {
                 *next = now.saturating_add(*every);
-                due.extend(active.fault.act.clone());
+                due.push((active.fault.act.clone(), active.kind.clone(), active.body.clone()));
             }
         }
-        for act in due {
-            self.strike(&act);
+        for (act, kind, body) in due {
+            match act {
+                Some(act) => self.strike(&act),
+                // It was understood when it began, and what happens to a node leaves nothing to end.
+                None => drop(self.nodes.fault(&kind, &body)),
+            }
         }
         let over = |(id, active): (&u64, &Active)| active.until.is_some_and(|until| now >= until).then_some(*id);
         let ended: Vec<u64> = self.faults.active.iter().filter_map(over).collect();

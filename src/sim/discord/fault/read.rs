@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::ids::id_of;
+use super::super::session::MOST_SHARDS;
 
 /// The kinds that are Discord's, as `POST /faults` names them.
 pub(crate) const KINDS: [&str; 29] = [
@@ -67,6 +68,8 @@ pub(crate) enum Act {
 pub(crate) enum Lasting {
     /// Each login of a shard is cut.
     CutLogins(u32),
+    /// Each RESUME of a shard is cut; an IDENTIFY is let in.
+    CutResumes(u32),
     /// Each RESUME of a shard is answered with `INVALID_SESSION`, with this flag.
     RefuseResume(u32, bool),
     /// A RESUME of a session whose socket is there is refused, instead of taking its place.
@@ -123,8 +126,6 @@ pub(crate) struct Parting {
 pub(crate) struct Fault {
     pub(crate) act: Option<Act>,
     pub(crate) lasting: Option<Lasting>,
-    /// One of the nodes'.
-    pub(crate) node: bool,
 }
 
 impl From<Act> for Fault {
@@ -209,19 +210,26 @@ impl Body<'_> {
         }
     }
 
+    fn drop_gateway(&self) -> Result<Fault, &'static str> {
+        let shard = self.shard()?;
+        // While it lasts logins are cut too; what is only repeated lets them in between.
+        let lasts = self.number("for_ms").is_some() && self.number("every_ms").is_none();
+        let cut = match self.0["only"].as_str() {
+            Some("resume") if lasts => Lasting::CutResumes(shard),
+            None if self.0["only"].is_null() => Lasting::CutLogins(shard),
+            Some(_) | None => return Err("only: resume, and with it for_ms and no every_ms"),
+        };
+        Ok(Fault {
+            act: Some(Act::DropGateway(shard)),
+            lasting: lasts.then_some(cut),
+        })
+    }
+
     /// What happens at the gateway.
     fn gateway(&self, kind: &str) -> Read {
         let read = || {
             Ok(Some(match kind {
-                "drop_gateway" => Fault {
-                    act: Some(Act::DropGateway(self.shard()?)),
-                    // While it lasts every login is cut too; what is only repeated lets them in between.
-                    lasting: match self.number("for_ms") {
-                        Some(_) if self.number("every_ms").is_none() => Some(Lasting::CutLogins(self.shard()?)),
-                        Some(_) | None => None,
-                    },
-                    node: false,
-                },
+                "drop_gateway" => self.drop_gateway()?,
                 "expire_session" => Act::ExpireSession(self.shard()?).into(),
                 "invalidate_session" => Act::InvalidateSession(self.shard()?, self.flag("resumable")).into(),
                 "close_gateway" => {
@@ -235,12 +243,15 @@ impl Body<'_> {
                 "withhold" => {
                     let known = ["hello", "ready", "resumed", "ack"];
                     let what = self.one_of("what", &known, "what: hello, ready, resumed or ack")?;
+                    if what == "hello" && !self.0["shard"].is_null() {
+                        return Err("no shard where hello is withheld: what a socket is for is known only after it");
+                    }
                     Lasting::Withhold(what, self.some_shard()).into()
                 }
                 "identify_budget" => Act::IdentifyBudget(self.number("remaining").ok_or("remaining, a number")?).into(),
                 "recommend_shards" => match self.number("shards").and_then(|shards| u32::try_from(shards).ok()) {
-                    Some(shards @ 1..) => Lasting::RecommendShards(shards).into(),
-                    Some(_) | None => return Err("shards, a number from 1"),
+                    Some(shards @ 1..=MOST_SHARDS) => Lasting::RecommendShards(shards).into(),
+                    Some(_) | None => return Err("shards, a number from 1 to 16384"),
                 },
                 "flood" => {
                     let per_s = self.number("per_s").ok_or("per_s, a number")?;

@@ -51,7 +51,7 @@ impl Player {
     /// `state`, with the wall clock `time_ms`.
     pub(in super::super) fn state(&self, now: u64, time_ms: i64) -> Value {
         let ping = match self.link {
-            Link::Open { since_ms, .. } if now < since_ms + 41_250 => 0,
+            Link::Open { since_ms, .. } if now.saturating_sub(since_ms) < 41_250 => 0,
             Link::Open { .. } => 7,
             Link::None | Link::Dead { .. } => -1,
         };
