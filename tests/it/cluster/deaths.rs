@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::team::{SHARDS, Team, timed};
+use crate::harness::eventually;
 
 /// Commands work again within this after a process died, with room for a slow machine; `cargo xtask bench` measures it.
 const BACK: u64 = 3_000;
@@ -122,7 +123,12 @@ async fn a_frozen_leader_that_wakes_finds_another_leading_and_changes_nothing() 
     frozen.logged("joining again").await;
     team.bots.insert(old, frozen);
     team.settled().await;
-    let view = team.view().await;
+    // Whoever has just joined does not know yet who leads, and its page says so.
+    let view = eventually("the one that woke knows who leads", || async {
+        let view = team.view().await;
+        if view["leader"].is_null() { Err(view) } else { Ok(view) }
+    })
+    .await;
     assert_eq!((team.leader().await, &view["term"]), (new, &led), "{view:#}");
     let kept = |name: &&String| team.bots.contains_key(*name);
     for name in owners.keys().filter(kept) {
