@@ -107,7 +107,7 @@ pub fn open(opening: Opening) -> (Handle, mpsc::Receiver<Duty>, impl Future<Outp
     let (events, inbox) = mpsc::channel(task::INBOX);
     let (left, leaving) = watch::channel(BTreeSet::new());
     let (outside, beat) = Outdoors::open(&opening, &events, left);
-    let (handle, duties, driving) = task::start(Parts {
+    task::start(Parts {
         seed: rand::random(),
         lease: matches!(opening.election, Election::Kubernetes { .. }),
         member: opening.member,
@@ -118,7 +118,7 @@ pub fn open(opening: Opening) -> (Handle, mpsc::Receiver<Duty>, impl Future<Outp
         trail: opening.trail,
         outside: Box::new(outside),
         inbox,
+        leaving,
         stop: opening.stop,
-    });
-    (Handle { leaving, ..handle }, duties, driving)
+    })
 }

@@ -59,6 +59,8 @@ pub struct Parts {
     pub outside: Box<dyn Outside>,
     /// What these say.
     pub inbox: mpsc::Receiver<Event>,
+    /// The names of Lavalink's pods that are leaving, as whoever watches pods tells them.
+    pub leaving: watch::Receiver<BTreeSet<String>>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -73,8 +75,7 @@ pub fn start(parts: Parts) -> (Handle, mpsc::Receiver<Duty>, impl Future<Output 
         requests,
         view,
         drained,
-        // Whoever watches pods puts theirs here.
-        leaving: watch::channel(BTreeSet::new()).1,
+        leaving: parts.leaving.clone(),
     };
     let round = Round {
         asked,

@@ -20,11 +20,12 @@ use tracing::Subscriber;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, filter::ParseError};
 
+use super::kept::Kept;
 use super::metrics::Metrics;
 use super::traces::client::Client;
 use super::traces::{FLUSH, resource};
 use crate::config::otel::{Collector, OtelSettings, Protocol};
-use queue::{Bounded, Kept};
+use queue::Bounded;
 
 /// What carries the export must not be exported, or every batch would bring the next one.
 const NEVER: &str = ",opentelemetry=off,hyper=off,hyper_util=off,h2=off,tonic=off,tower=off";
@@ -45,7 +46,7 @@ impl Logs {
         let Some(collector) = &settings.logs else {
             return Ok(None);
         };
-        let kept = Arc::new(Kept::new(settings.log_queue, Arc::clone(metrics)));
+        let kept = Arc::new(Kept::new("logs", settings.log_queue, Arc::clone(metrics)));
         let exporter = Watched {
             inner: exporter(collector)?,
             kept: Arc::clone(&kept),

@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod http;
+mod kept;
 pub mod logging;
 pub mod logs;
 pub mod metrics;

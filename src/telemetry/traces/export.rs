@@ -7,7 +7,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::queue::Kept;
+use crate::telemetry::kept::Kept;
 
 /// Wraps an exporter.
 #[derive(Debug)]

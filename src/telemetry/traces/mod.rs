@@ -20,6 +20,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider, SpanProcessor as _};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::kept::Kept;
 use super::metrics::Metrics;
 use crate::config::otel::{Collector, OtelSettings, Protocol};
 use client::Client;
@@ -27,7 +28,7 @@ use export::Watched;
 use ids::Ids;
 pub(super) use ids::{Given, reserve};
 pub(super) use outlet::Outlet;
-use queue::{Bounded, Kept};
+use queue::Bounded;
 
 /// How long the last spans may take to be sent; with what else ends then, less than 3 s.
 pub const FLUSH: Duration = Duration::from_secs(2);
@@ -56,7 +57,7 @@ impl Traces {
         let Some(collector) = &settings.traces else {
             return Ok(None);
         };
-        let kept = Arc::new(Kept::new(settings.queue, Arc::clone(metrics)));
+        let kept = Arc::new(Kept::new("traces", settings.queue, Arc::clone(metrics)));
         let exporter = Watched::new(exporter(collector)?, Arc::clone(&kept));
         let resource = resource(settings, member);
         // The library's batches: 512 spans a batch, 5 s; OTEL_BSP_* changes them.

@@ -7,7 +7,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::queue::Kept;
+use crate::telemetry::kept::Kept;
 
 /// How long somebody who has much to tell waits for room, while the collector answers.
 const ROOM: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! One replica: joins, runs the real coordinator and, where the cluster is elected so, the real elector, and pretends to
 //! drive shards: it writes to one guild of each, and believes what the store confirms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,6 +138,7 @@ async fn live(place: &Place) -> Ended {
             orders,
         }),
         inbox,
+        leaving: watch::channel(BTreeSet::new()).1,
         stop: stop.clone(),
     });
     let elector = elector(place, &member, clock, ordered, events);

@@ -1,7 +1,5 @@
 //! Faults over real sockets: whom they meet, whom they leave alone, and when they are over.
 
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-
 use super::*;
 
 /// The kinds of the events that the log has of a fault, in order.
@@ -9,6 +7,17 @@ async fn course(rest: &Rest, fault: &str) -> Vec<String> {
     let log = rest.log().await;
     let of_fault = log.iter().filter(|event| event["fault"] == fault);
     of_fault.map(|event| text_of(&event["kind"])).collect()
+}
+
+/// A simulator with one node, `a`.
+async fn sim_with_a_node(guilds: usize) -> Sim {
+    let nodes = vec!["a".to_owned()];
+    let options = Options {
+        guilds,
+        nodes,
+        ..Options::default()
+    };
+    start(options).await.unwrap()
 }
 
 #[tokio::test]
@@ -63,12 +72,7 @@ async fn where_every_resume_is_cut_an_identify_is_let_in() {
 
 #[tokio::test]
 async fn what_happens_at_once_is_over_at_once_and_what_lasts_when_it_is_ended() {
-    let options = Options {
-        guilds: 1,
-        nodes: vec!["a".to_owned()],
-        ..Options::default()
-    };
-    let sim = start(options).await.unwrap();
+    let sim = sim_with_a_node(1).await;
     let rest = Rest::new(&sim);
     for body in [
         json!({"kind": "drop_gateway", "shard": 0}),
@@ -98,25 +102,9 @@ async fn what_happens_at_once_is_over_at_once_and_what_lasts_when_it_is_ended() 
 
 #[tokio::test]
 async fn what_happens_to_a_node_is_repeated_until_its_fault_ends() {
-    let sim = start(Options {
-        nodes: vec!["a".to_owned()],
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let sim = sim_with_a_node(0).await;
     let rest = Rest::new(&sim);
-    let node = &sim.ready.lavalink[0];
-    let mut request = format!("{}/v4/websocket", node.url.replace("http", "ws"))
-        .into_client_request()
-        .unwrap();
-    for (name, value) in [
-        ("Authorization", node.password.as_str()),
-        ("User-Id", "1"),
-        ("Client-Name", "test/0"),
-    ] {
-        request.headers_mut().insert(name, value.parse().unwrap());
-    }
-    let mut socket = Socket(connect_async(request).await.unwrap().0);
+    let mut socket = Socket::to_node(&sim).await;
     let often = rest
         .fault(json!({"kind": "malformed", "node": "a", "every_ms": 50}))
         .await;
@@ -132,12 +120,7 @@ async fn what_happens_to_a_node_is_repeated_until_its_fault_ends() {
 
 #[tokio::test]
 async fn of_two_faults_that_make_a_nodes_rest_hang_the_last_to_end_frees_it() {
-    let sim = start(Options {
-        nodes: vec!["a".to_owned()],
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let sim = sim_with_a_node(0).await;
     let rest = Rest::new(&sim);
     let hang = json!({"kind": "hang_rest", "node": "a"});
     let (one, other) = (rest.fault(hang.clone()).await, rest.fault(hang).await);

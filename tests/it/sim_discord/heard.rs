@@ -1,12 +1,10 @@
 //! Whether people hear a bot that sends, over the wire: F23, and what keeps a bot silent.
 
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-
 use super::*;
 
 /// A bot that plays in the first voice channel of the only guild, with a person beside it.
 struct Playing {
-    _node: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    _node: Socket,
     sim: Sim,
     rest: Rest,
     at: Place,
@@ -25,29 +23,21 @@ async fn playing() -> Playing {
     let at = place(&rest).await;
     let mut socket = Socket::open(&sim).await;
     let session = socket.identify(&sim).await["d"]["session_id"].clone();
-    let node = &sim.ready.lavalink[0];
-    let mut request = format!("{}/v4/websocket", node.url.replace("http", "ws"))
-        .into_client_request()
-        .unwrap();
-    for (name, value) in [("Authorization", node.password.as_str()), ("User-Id", "1")] {
-        request.headers_mut().insert(name, value.parse().unwrap());
-    }
-    let mut stream = connect_async(request).await.unwrap().0;
+    let mut node = Socket::to_node(&sim).await;
     let ready = loop {
-        let message = timeout(LIMIT, stream.next()).await.unwrap().unwrap().unwrap();
-        let told: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+        let told = node.next().await;
         if told["op"] == "ready" {
             break told;
         }
     };
     let player = format!(
         "{}/v4/sessions/{}/players/{}",
-        node.url,
+        sim.ready.lavalink[0].url,
         text_of(&ready["sessionId"]),
         at.guild
     );
     let mut playing = Playing {
-        _node: stream,
+        _node: node,
         sim,
         rest,
         at,

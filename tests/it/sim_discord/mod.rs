@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -165,6 +166,17 @@ impl Socket {
 
     async fn at(url: &str) -> Self {
         Self(connect_async(url).await.unwrap().0)
+    }
+
+    /// A client of the first Lavalink node.
+    async fn to_node(sim: &Sim) -> Self {
+        let node = &sim.ready.lavalink[0];
+        let url = format!("{}/v4/websocket", node.url.replace("http", "ws"));
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in [("Authorization", node.password.as_str()), ("User-Id", "1")] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        Self(connect_async(request).await.unwrap().0)
     }
 
     async fn binary(&mut self) -> Vec<u8> {

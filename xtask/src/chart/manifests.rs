@@ -116,7 +116,8 @@ pub(crate) fn files(part: &Part, rendered: &str) -> Vec<(String, String)> {
     part.templates.iter().filter_map(file).collect()
 }
 
-/// Without what belongs to Helm and to one namespace. Addresses lose it too: names are found without it.
+/// Without what belongs to Helm and to one namespace, which is known only when kustomize builds. Addresses lose it too, for
+/// names are found without it; and questions to Prometheus, which ask about every namespace then.
 fn plain(document: &str) -> String {
     let mine = |line: &&str| {
         let text = line.trim_start();
@@ -126,10 +127,13 @@ fn plain(document: &str) -> String {
         !of_helm && text != format!("namespace: {NAMESPACE}")
     };
     let kept = document.lines().filter(mine).map(|line| {
-        line.replace(&format!(".{NAMESPACE}.svc"), "").replace(
-            "app.kubernetes.io/managed-by: Helm",
-            "app.kubernetes.io/managed-by: kustomize",
-        ) + "\n"
+        line.replace(&format!(".{NAMESPACE}.svc"), "")
+            .replace(&format!(",namespace=\"{NAMESPACE}\""), "")
+            .replace(
+                "app.kubernetes.io/managed-by: Helm",
+                "app.kubernetes.io/managed-by: kustomize",
+            )
+            + "\n"
     });
     kept.collect()
 }
@@ -140,13 +144,13 @@ mod tests {
 
     #[test]
     fn an_object_loses_its_namespace_and_what_belongs_to_helm() {
-        let rendered = "---\n# Source: segue/templates/role.yaml\nkind: Role\nmetadata:\n  namespace: namespace-of-the-overlay\n  labels:\n    app.kubernetes.io/managed-by: Helm\n    helm.sh/chart: segue-1\nhost: a.b.namespace-of-the-overlay.svc:1\n";
+        let rendered = "---\n# Source: segue/templates/role.yaml\nkind: Role\nmetadata:\n  namespace: namespace-of-the-overlay\n  labels:\n    app.kubernetes.io/managed-by: Helm\n    helm.sh/chart: segue-1\nhost: a.b.namespace-of-the-overlay.svc:1\nexpr: up{a=\"b\",namespace=\"namespace-of-the-overlay\"} == 1\n";
         let part = Part {
             folder: "k",
             values: &[],
             templates: &[("role.yaml", "role.yaml"), ("absent.yaml", "absent.yaml")],
         };
-        let expected = "# Made from charts/segue/templates/role.yaml by `cargo xtask k8s-render`.\nkind: Role\nmetadata:\n  labels:\n    app.kubernetes.io/managed-by: kustomize\nhost: a.b:1\n";
+        let expected = "# Made from charts/segue/templates/role.yaml by `cargo xtask k8s-render`.\nkind: Role\nmetadata:\n  labels:\n    app.kubernetes.io/managed-by: kustomize\nhost: a.b:1\nexpr: up{a=\"b\"} == 1\n";
         assert_eq!(
             files(&part, rendered),
             [("k/role.yaml".to_owned(), expected.to_owned())]
