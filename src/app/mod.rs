@@ -139,7 +139,7 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
                 readiness,
                 overview,
                 heartbeats,
-                http: http.to_string(),
+                http: peer::beside(&peer_at, http),
                 peer: Arc::new(peer),
                 peer_at,
             };

@@ -38,6 +38,15 @@ pub fn address(advertised: Option<&str>, listener: SocketAddr) -> String {
     }
 }
 
+/// The address of another listener of this process: its own, or, where it listens on every interface, the host of `peer_at`,
+/// which others are told, with the listener's port.
+pub fn beside(peer_at: &str, listener: SocketAddr) -> String {
+    match peer_at.rsplit_once(':') {
+        Some((host, _)) if listener.ip().is_unspecified() => format!("{host}:{}", listener.port()),
+        _ => listener.to_string(),
+    }
+}
+
 /// What both sides of every connection know of this member.
 #[derive(Clone, Debug)]
 struct Here {
