@@ -110,7 +110,7 @@ impl Overview {
             Some(scan) if scan.now_ms > view.seen_ms => cluster(scan),
             Some(_) | None => cluster(&seen(&view)),
         };
-        let mut nodes: BTreeMap<String, (String, u64)> = BTreeMap::new();
+        let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
         let (mut playing, mut seen, mut active) = (0, 0, 0);
         let mut own = Vec::new();
         for (id, driving) in inner.driven.all() {
@@ -121,16 +121,17 @@ impl Overview {
             let state = format!("{:?}", around.gateway.state()).to_lowercase();
             own.push(json!({ "id": id, "epoch": driving.epoch.0, "state": state }));
             for node in around.nodes.iter() {
-                let entry = nodes.entry(node.name().to_string()).or_default();
-                node.state().name().clone_into(&mut entry.0);
-                entry.1 = node.load().players;
+                let told = json!({
+                    "name": node.name(), "state": node.state().name(), "draining": node.is_draining(),
+                    "players": node.load().players,
+                });
+                nodes.insert(node.name().to_string(), told);
             }
         }
-        let node = |(name, (state, players))| json!({ "name": name, "state": state, "players": players });
         json!({
             "member": inner.member, "name": self.name, "now_ms": wall_ms(), "leader": view.leading,
             "total_shards": inner.total_shards, "shards": own,
-            "nodes": nodes.into_iter().map(node).collect::<Vec<_>>(),
+            "nodes": nodes.into_values().collect::<Vec<_>>(),
             "guilds": { "seen": seen, "active": active, "playing": playing },
             "cluster": cluster,
             "recoveries": inner.recoveries.iter().map(recovery).collect::<Vec<_>>(),

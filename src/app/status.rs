@@ -11,8 +11,8 @@ pub(super) fn page(name: &str, trace_url: Option<&str>, state: &Value) -> String
         .replace("{summary}", &summary(state))
         .replace("{cluster}", &cluster(&state["cluster"]))
         .replace("{own}", &rows(&state["shards"], &["id", "state", "epoch"]))
-        .replace("{nodes}", &rows(&state["nodes"], &["name", "state", "players"]))
-        .replace("{recoveries}", &recoveries(&state["recoveries"], trace_url))
+        .replace("{nodes}", &rows(&nodes(&state["nodes"]), &["name", "state", "players"]))
+        .replace("{recoveries}", &recoveries(state, trace_url))
 }
 
 fn text(value: &Value) -> String {
@@ -36,7 +36,21 @@ fn rows(list: &Value, cells: &[&str]) -> String {
             html.push_str(&text(&item[*cell]));
         }
     }
+    if html.is_empty() {
+        write!(html, "<tr><td colspan={}>None: no shard is here.", cells.len()).ok();
+    }
     html
+}
+
+/// Nodes in words: what is to be emptied says so.
+fn nodes(list: &Value) -> Value {
+    let mut list = list.clone();
+    for node in list.as_array_mut().into_iter().flatten() {
+        if node["draining"] == true {
+            node["state"] = format!("{}, to be emptied", node["state"].as_str().unwrap_or_default()).into();
+        }
+    }
+    list
 }
 
 fn count(number: u64, one: &str, more: &str) -> String {
@@ -45,6 +59,10 @@ fn count(number: u64, one: &str, more: &str) -> String {
 
 /// One sentence about now.
 fn summary(state: &Value) -> String {
+    if state["member"].is_null() {
+        return "This replica is not among the others yet; <a href=\"readyz?verbose\">what it waits for</a>."
+            .to_owned();
+    }
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let members = each(&state["cluster"]["members"]).count() as u64;
     let all: u64 = each(&state["cluster"]["members"])
@@ -100,15 +118,14 @@ fn cluster(cluster: &Value) -> String {
 }
 
 /// Newest first; each opens to its phases on a time line.
-fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
+fn recoveries(state: &Value, trace_url: Option<&str>) -> String {
     let mut html = String::new();
-    for one in each(list) {
+    for one in each(&state["recoveries"]) {
         let took = one["took_ms"].as_u64().unwrap_or(0);
-        let gap = one["gap_ms"].as_u64().unwrap_or(0);
-        let heard = if gap == 0 {
-            "nothing was heard".to_owned()
-        } else {
-            format!("{gap} ms of silence")
+        let heard = match (one["outcome"].as_str(), one["gap_ms"].as_u64().unwrap_or(0)) {
+            (Some("failed"), _) => "silent since".to_owned(),
+            (_, 0) => "no gap".to_owned(),
+            (_, gap) => format!("{gap} ms of silence"),
         };
         let key = format!("{}-{}", text(&one["guild"]), text(&one["at"]));
         write!(
@@ -124,9 +141,10 @@ fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
         .ok();
         write!(
             html,
-            "<p>Shard {}, recovered by {}.{}</p></details>",
+            "<p>Shard {}, recovered by <span title=\"{}\">{}</span>.{}</p></details>",
             text(&one["shard"]),
             text(&one["member"]),
+            name_of(&one["member"], state),
             trace(&one["trace_id"], trace_url)
         )
         .ok();
@@ -135,6 +153,12 @@ fn recoveries(list: &Value, trace_url: Option<&str>) -> String {
         html.push_str("<p>None yet.</p>");
     }
     html
+}
+
+/// A member's name; its id when it is not there any more.
+fn name_of(id: &Value, state: &Value) -> String {
+    let row = each(&state["cluster"]["members"]).find(|member| member["id"] == *id);
+    text(row.map_or(id, |member| &member["name"]))
 }
 
 /// Nothing where nothing is traced.
@@ -183,14 +207,17 @@ mod tests {
     #[test]
     fn the_page_shows_who_owns_what_and_escapes_what_it_is_told() {
         let state = json!({
-            "leader": true, "guilds": { "playing": 1 }, "shards": [], "nodes": [],
+            "member": "m1", "leader": true, "guilds": { "playing": 1 }, "shards": [],
+            "nodes": [{ "name": "a", "state": "ready", "draining": true, "players": 3 }],
             "cluster": { "leader": "m1", "term": 3,
                 "members": [{ "id": "m1", "name": "<b>", "state": "live", "playing": 1 },
                             { "id": "m2", "name": "b", "state": "draining", "playing": 2 }],
                 "shards": [{ "id": 0, "owner": "m1", "want": "m1" }, { "id": 1, "owner": "m2", "want": "m1" }] },
             "recoveries": [{ "guild": "7", "shard": 1, "member": "m1", "trigger": "crash", "outcome": "carried_on",
                 "at": "2026-01-01T00:00:00Z", "took_ms": 300, "gap_ms": 0, "trace_id": "abc",
-                "phases": [{ "name": "detect", "ms": 100 }, { "name": "claim", "ms": 200 }] }],
+                "phases": [{ "name": "detect", "ms": 100 }, { "name": "claim", "ms": 200 }] },
+                { "guild": "8", "shard": 1, "member": "gone", "trigger": "crash", "outcome": "failed",
+                "at": "2026-01-01T00:00:00Z", "took_ms": 300, "gap_ms": 0, "phases": [] }],
         });
         let page = page("a & b", Some("https://t/{trace_id}?a&b"), &state);
         for words in [
@@ -200,11 +227,25 @@ mod tests {
             "is taking shard 1",
             "is giving up shard 1",
             "--share:33%",
-            "nothing was heard",
+            "after crash, 300 ms, no gap",
+            "after crash, 300 ms, silent since",
+            "recovered by <span title=\"m1\">&lt;b&gt;</span>",
+            "recovered by <span title=\"gone\">gone</span>",
+            "<td colspan=3>None: no shard is here.",
+            "<td>a<td>ready, to be emptied<td>3",
             "<a href=\"https://t/abc?a&amp;b\">abc</a>",
         ] {
             assert!(page.contains(words), "{words}\n{page}");
         }
         assert!(!page.contains("<b>·"), "{page}");
+    }
+
+    #[test]
+    fn before_it_has_joined_the_page_says_where_to_look() {
+        let page = page("a", None, &json!({ "member": null }));
+        assert!(
+            page.contains("not among the others yet") && page.contains("readyz?verbose"),
+            "{page}"
+        );
     }
 }

@@ -178,10 +178,10 @@ fn recovery(status: &Status, row: &RecoveryRow) -> [String; 8] {
         row.trigger.replace('_', " "),
         row.outcome.replace('_', " "),
         format!("{} ms", row.took_ms),
-        if row.gap_ms == 0 {
-            "none".to_owned()
-        } else {
-            format!("{} ms", row.gap_ms)
+        match (row.outcome.as_str(), row.gap_ms) {
+            ("failed", _) => "lasts".to_owned(),
+            (_, 0) => "none".to_owned(),
+            (_, gap) => format!("{gap} ms"),
         },
         or_dash(row.trace_id.as_deref().unwrap_or_default()),
     ]

@@ -28,8 +28,8 @@ const RESUME_AGAIN: Duration = Duration::from_millis(250);
 #[derive(Debug, Deserialize)]
 struct Info {
     version: Version,
-    #[serde(default, rename = "sourceManagers")]
-    sources: Vec<String>,
+    #[serde(rename = "sourceManagers")]
+    sources: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,12 +111,19 @@ fn judge_info(url: &Url, answer: &Result<Answer, String>) -> Result<String, Verd
             format!("update it to {}.{} or newer", OLDEST.0, OLDEST.1),
         ));
     }
-    let sources = if sources.is_empty() {
-        "none".to_owned()
-    } else {
-        sources.join(", ")
+    let Some(sources) = sources else {
+        return Ok(format!("Lavalink {}", version.semver));
     };
-    Ok(format!("Lavalink {}, sources: {sources}", version.semver))
+    if sources.is_empty() {
+        return Err(Verdict::wrong(
+            format!(
+                "is Lavalink {} without any source, so nothing can be played",
+                version.semver
+            ),
+            "switch some on in the node's application.yml (lavalink.server.sources), or add a plugin that has them",
+        ));
+    }
+    Ok(format!("Lavalink {}, sources: {}", version.semver, sources.join(", ")))
 }
 
 /// Opens a session, arms it, drops it, and takes it up again; `Err` says what failed.

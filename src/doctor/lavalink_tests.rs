@@ -37,8 +37,12 @@ fn a_node_is_judged_by_its_answer_and_a_wrong_password_is_told_apart_from_silenc
     };
     let cases = [
         (answer(200, INFO), Ok("Lavalink 4.2.2, sources: http, youtube")),
-        (answer(200, &version(5, 0)), Ok("Lavalink 5.0.0, sources: none")),
-        (answer(200, &version(0, 0)), Ok("Lavalink 0.0.0, sources: none")),
+        (answer(200, &version(5, 0)), Ok("Lavalink 5.0.0")),
+        (answer(200, &version(0, 0)), Ok("Lavalink 0.0.0")),
+        (
+            answer(200, &INFO.replace(r#""http","youtube""#, "")),
+            Err("is Lavalink 4.2.2 without any source, so nothing can be played"),
+        ),
         (answer(200, &version(4, 1)), Err("is Lavalink 4.1.0")),
         (
             answer(200, "<html>"),

@@ -2,6 +2,7 @@
 
 mod discord;
 mod fetch;
+mod gateway;
 mod kubernetes;
 mod lavalink;
 mod store;
@@ -39,7 +40,7 @@ pub async fn examine(settings: &Settings) -> Result<Report, rustls::Error> {
             checked.unwrap_or_else(|late| (late.clone(), late))
         },
         async {
-            within(discord::gateway(settings, &fetch))
+            Box::pin(within(gateway::check(settings, &fetch)))
                 .await
                 .unwrap_or_else(|late| late)
         },

@@ -46,6 +46,10 @@ impl Verdict {
     pub const fn is_wrong(&self) -> bool {
         matches!(self, Self::Wrong { .. })
     }
+
+    const fn is_careful(&self) -> bool {
+        matches!(self, Self::Careful { .. })
+    }
 }
 
 /// One line of the list.
@@ -87,11 +91,25 @@ impl fmt::Display for Report {
                 writeln!(f, "  {:width$}  → {todo}", "")?;
             }
         }
-        let wrong = self.0.iter().filter(|finding| finding.verdict.is_wrong()).count();
-        match wrong {
-            0 => f.write_str("All is well."),
-            1 => f.write_str("One thing has to be put right."),
-            many => write!(f, "{many} things have to be put right."),
+        let of = |wanted: fn(&Verdict) -> bool| self.0.iter().filter(|finding| wanted(&finding.verdict)).count();
+        match (of(Verdict::is_wrong), of(Verdict::is_careful)) {
+            (0, 0) => f.write_str("All is well."),
+            (0, 1) => f.write_str("It can work. One thing is to be looked at."),
+            (0, some) => write!(f, "It can work. {some} things are to be looked at."),
+            (1, _) => f.write_str("One thing has to be put right."),
+            (many, _) => write!(f, "{many} things have to be put right."),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Verdict {
+    /// Its kind by its first letter, and all its words.
+    pub(super) fn said(&self) -> (char, String) {
+        match self {
+            Self::Fine(seen) => ('f', seen.clone()),
+            Self::Careful { what, todo } => ('c', format!("{what} {todo}")),
+            Self::Wrong { what, todo } => ('w', format!("{what} {todo}")),
         }
     }
 }
@@ -119,6 +137,13 @@ mod tests {
                         One thing has to be put right.";
         assert_eq!(report.to_string(), expected);
         assert!(!report.is_well());
-        assert!(Report(report.0[..2].to_vec()).is_well());
+        let first = |count: usize| Report(report.0[..count].to_vec());
+        assert!(first(2).is_well());
+        assert!(
+            first(2)
+                .to_string()
+                .ends_with("It can work. One thing is to be looked at.")
+        );
+        assert!(first(1).to_string().ends_with("All is well."));
     }
 }

@@ -88,6 +88,10 @@ pub(crate) fn recovered(metrics: &Metrics, recovery: &Recovery, took: Duration, 
             metrics.recoveries.phase(*phase, Duration::from_millis(*ms));
         }
     }
+    if outcome == Recovered::Failed {
+        // The silence lasts; how long, nobody knows yet.
+        return;
+    }
     let gap = Duration::from_millis(recovery.gap_ms).as_secs_f64();
     metrics
         .recoveries
@@ -127,6 +131,17 @@ mod tests {
             assert!(text.contains(&line), "{line}{text}");
         }
         assert!(text.contains(&format!("# {{trace_id=\"{trace}\"}} 1.5")), "{text}");
+        let gaps = "segue_player_audio_gap_seconds_count{trigger=\"crash\"} 1\n";
+        assert!(text.contains(gaps), "{text}");
+        let outcome = Ended::Failed;
+        let failed = Recovery {
+            outcome,
+            gap_ms: 0,
+            ..recovery
+        };
+        recovered(&metrics, &failed, Duration::ZERO, None);
+        let text = metrics.expose(Format::OpenMetrics).unwrap();
+        assert!(text.contains(gaps), "a silence that lasts has no length yet: {text}");
     }
 
     #[test]

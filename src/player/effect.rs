@@ -158,7 +158,7 @@ pub struct Recovered {
     pub lost_node: Option<NodeName>,
     /// When it began, milliseconds since 1970.
     pub began_ms: i64,
-    /// How long nothing was heard, as far as this side can know; 0 when carried on.
+    /// How long nothing was heard, as far as this side can know; 0 when carried on, and when it failed: then the silence lasts.
     pub gap_ms: u64,
     /// What took how long, in order: name and milliseconds.
     pub phases: Vec<(&'static str, u64)>,
