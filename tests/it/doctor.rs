@@ -9,7 +9,7 @@ async fn a_sound_set_up_passes() {
     let world = World::start(1).await;
     let (code, text) = Setup::sqlite(&world).run("doctor").await;
     assert_eq!(code, Some(0), "{text}");
-    assert!(!text.contains('✗'), "{text}");
+    assert!(text.ends_with("All is well.\n"), "{text}");
     assert!(!text.contains(&world.ready.token), "{text}");
 }
 
@@ -19,6 +19,20 @@ async fn a_wrong_token_is_told_with_what_to_do() {
     let (code, text) = Setup::sqlite(&world).set("DISCORD_TOKEN", "wrong").run("doctor").await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains('✗') && text.contains("DISCORD_TOKEN"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_greets_nobody_is_told() {
+    let world = World::start(1).await;
+    let (code, text) = Setup::sqlite(&world)
+        .set("SEGUE_DISCORD_GATEWAY_URL", "ws://127.0.0.1:9")
+        .run("doctor")
+        .await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("✗ gateway") && text.contains("SEGUE_DISCORD_GATEWAY_URL"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ mod sim_document;
 mod sim_lavalink;
 mod sim_robustness;
 mod skip;
+mod status_page;
 mod store;
 mod stories;
 mod tidy;

@@ -41,7 +41,7 @@ fn c23_the_role_holds_for_one_namespace_and_one_lease() {
         json!([
             { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"] },
             { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["r-segue"],
-              "verbs": ["get", "list", "watch", "update", "patch"] },
+              "verbs": ["get", "update"] },
             { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"] },
         ])
     );
@@ -75,6 +75,11 @@ fn c32_the_bot_reaches_what_it_needs_and_is_reached_by_who_may() {
     assert_eq!(
         scrapes["from"][1]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"],
         "monitoring"
+    );
+    assert_eq!(
+        policy["podSelector"]["matchExpressions"],
+        json!([{ "key": "app.kubernetes.io/component", "operator": "In", "values": ["bot", "doctor"] }]),
+        "the doctor of `helm test` is let out as the bot is"
     );
     let node = &one(&objects, "NetworkPolicy", "r-segue-lavalink")["spec"];
     let beside = json!({ "podSelector": {} });
