@@ -194,7 +194,8 @@ impl Elector {
             self.tell(sent_ms, &lease, None, changed_ms);
         }
         match verdict {
-            Move::Wait { until_ms } => until_ms.clamp(now + 1, again_ms),
+            // A slow answer, or a clock that jumped, may have it due already.
+            Move::Wait { until_ms } => until_ms.min(again_ms).max(now + 1),
             Move::Renew => {
                 let _answer = self.write(&lease).await;
                 again_ms

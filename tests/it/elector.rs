@@ -198,6 +198,21 @@ async fn a_dead_or_released_lease_is_taken_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_candidate_whose_calls_take_longer_than_a_round_goes_on_and_takes_over() {
+    let mut scene = Scene::new();
+    let mut a = scene.stand("a");
+    scene.pass(500, &mut [&mut a]).await;
+    let mut b = scene.stand("b");
+    b.link(Link::Late(1_200));
+    scene.pass(10_000, &mut [&mut a, &mut b]).await;
+    assert!(a.leads(scene.now()) && b.led.is_empty());
+    assert!(!b.orders.is_closed(), "the elector still listens");
+    a.link(Link::Cut);
+    scene.pass(14_000, &mut [&mut a, &mut b]).await;
+    assert!(b.leads(scene.now()) && b.first() >= a.last(), "{:?} {:?}", a.led, b.led);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_word_of_the_store_is_on_the_lease_and_inherited() {
     let mut scene = Scene::new();
     let mut a = scene.stand("a");

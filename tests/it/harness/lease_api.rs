@@ -31,6 +31,8 @@ pub(crate) enum Link {
     Mute,
     /// Writes are carried out after this many milliseconds.
     Slow(u64),
+    /// All calls are carried out after this many milliseconds.
+    Late(u64),
 }
 
 impl Server {
@@ -82,6 +84,7 @@ pub(crate) fn client(server: &Arc<Mutex<Server>>, link: &Arc<Mutex<Link>>) -> Cl
             match state {
                 Link::Cut => std::future::pending().await,
                 Link::Slow(ms) if parts.method != Method::GET => sleep(Duration::from_millis(ms)).await,
+                Link::Late(ms) => sleep(Duration::from_millis(ms)).await,
                 Link::Up | Link::Mute | Link::Slow(_) => {}
             }
             let (code, value) = lock(&server).answer(&parts.method, &body);
