@@ -303,10 +303,28 @@ fn opening(
     }
 }
 
+/// A replica that no longer sees the Lease or the pods would look well and lead nothing ever again.
 fn coordinated(ended: Result<Ended, JoinError>) -> Result<Ended, RunError> {
-    ended.map_err(|error| RunError::Failed(anyhow::Error::from(error).context("the coordinator failed")))
+    match ended {
+        Ok(Ended::Broken) => Err(RunError::Failed(anyhow::anyhow!("a part of the coordinator failed"))),
+        Ok(ended) => Ok(ended),
+        Err(error) => Err(RunError::Failed(
+            anyhow::Error::from(error).context("the coordinator failed"),
+        )),
+    }
 }
 
 fn finished(ended: Result<Result<(), RunError>, JoinError>) -> Result<(), RunError> {
     ended.unwrap_or_else(|error| Err(RunError::Failed(anyhow::Error::from(error).context("a task failed"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coordinator_that_broke_is_a_failure_and_not_a_stop() {
+        assert!(matches!(coordinated(Ok(Ended::Broken)), Err(RunError::Failed(_))));
+        assert!(matches!(coordinated(Ok(Ended::Stopped)), Ok(Ended::Stopped)));
+    }
 }

@@ -257,7 +257,7 @@ async fn incarnation(
     }
     Ok(match ended? {
         Ended::Fenced => Some(me),
-        Ended::Stopped => None,
+        Ended::Stopped | Ended::Broken => None,
     })
 }
 

@@ -37,6 +37,9 @@ pub enum Ended {
     /// It is dead to the others, or may be: its shards are, or will be, somebody else's. The process may join again as a
     /// new member, and may then declare this one dead itself ([`Member::succeed`]).
     Fenced,
+    /// A part of it that must not end did, so that it can no longer be trusted to see what happens around it. The process is
+    /// to end with a failure.
+    Broken,
 }
 
 impl Member {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::error;
@@ -24,7 +25,7 @@ const ORDERS: usize = 64;
 pub(super) struct Outdoors {
     peers: Peers,
     orders: mpsc::Sender<LeaseOrder>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Outdoors {
@@ -60,11 +61,7 @@ impl Outdoors {
             };
             tasks.spawn(kubernetes.run());
         }
-        let outdoors = Self {
-            peers,
-            orders,
-            _tasks: tasks,
-        };
+        let outdoors = Self { peers, orders, tasks };
         (outdoors, beat)
     }
 }
@@ -87,9 +84,21 @@ impl Outside for Outdoors {
     }
 
     fn lease(&mut self, order: LeaseOrder) {
+        // Without a Lease nobody listens; that an elector is gone is told by `broken`.
         if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
             error!(?order, "the elector does not answer");
         }
+    }
+
+    fn broken(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // It ends only when the orders do, which are ours.
+            match self.tasks.join_next().await {
+                Some(Err(error)) => error!(%error, "what talks to the Kubernetes API failed"),
+                Some(Ok(())) => error!("what talks to the Kubernetes API ended"),
+                None => std::future::pending().await,
+            }
+        })
     }
 }
 
@@ -130,5 +139,53 @@ impl Kubernetes {
             }
         };
         tokio::join!(elector.run(), pods);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::cluster::task::{self, Parts};
+    use crate::cluster::{Ended, NoTrail};
+    use crate::store::Origin;
+
+    #[tokio::test]
+    async fn a_member_whose_way_to_the_kubernetes_api_fails_ends_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", folder.path().join("segue.db").display());
+        let store = crate::store::open(&address.into()).await.unwrap();
+        let joined = Member::join(store, "a".to_owned(), Origin::default(), None, None).await;
+        let member = joined.unwrap();
+        let listener = Arc::new(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let (events, inbox) = mpsc::channel(task::INBOX);
+        let clock = member.permit.clock().clone();
+        let mut outside = Outdoors {
+            peers: Peers::new(member.id.clone(), clock, listener, events),
+            orders: mpsc::channel(1).0,
+            tasks: JoinSet::new(),
+        };
+        outside
+            .tasks
+            .spawn(async { assert_eq!(1, 2, "what a mistake looks like") });
+        let (_handle, _duties, coordinator) = task::start(Parts {
+            member,
+            shards: 1,
+            lease: true,
+            seed: 1,
+            beat: Arc::new(Beat::default),
+            healthy: Arc::new(|| Ok(())),
+            alive: Arc::new(|| ()),
+            trail: Arc::new(NoTrail),
+            outside: Box::new(outside),
+            inbox,
+            leaving: watch::channel(BTreeSet::new()).1,
+            stop: CancellationToken::new(),
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(10), coordinator).await;
+        assert_eq!(ended.ok(), Some(Ended::Broken));
     }
 }

@@ -35,6 +35,10 @@ pub trait Outside: Send {
     fn renewed(&mut self, sent_ms: i64);
     /// An order to the elector. Without a Lease there is none.
     fn lease(&mut self, order: LeaseOrder);
+    /// Completes when a part of it ended that must not: nothing more comes from there.
+    fn broken(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// What the loop is made of.
@@ -126,6 +130,7 @@ impl Round {
             let wait = Duration::from_millis((coordinator.wake_ms(now) - now).max(1).unsigned_abs());
             event = tokio::select! {
                 biased;
+                () = self.parts.outside.broken() => return Ended::Broken,
                 () = self.parts.stop.cancelled(), if !stopping => {
                     stopping = true;
                     Event::Stop
