@@ -21,23 +21,33 @@ use tracing::{debug, info, warn};
 use super::coordinator::event::{Event, LeaseOrder, LeaseSeen, Word};
 use super::election::{Election, Move, Record};
 use super::permit::Clock;
-use super::timing;
+use super::{pods, timing};
 use crate::lifecycle::wall_ms;
 use crate::model::ids::MemberId;
 
 /// The annotation that says what the leader knows of the store ([`Word`]): `down`, `up`, or it is not there.
 pub const STORE: &str = "segue/store";
 /// One call to the API server.
-const OPERATION: Duration = Duration::from_millis(timing::OPERATION.unsigned_abs());
+pub(super) const OPERATION: Duration = Duration::from_millis(timing::OPERATION.unsigned_abs());
 /// Without an API server to be found at all, the settings are read again after this.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// A connection from which nothing comes for so long after something was sent is dead. What nobody else limits, such as the
+/// list that a watch begins with, would hang on it for a quarter of an hour.
+const DEAD: Duration = Duration::from_secs(30);
+const _: () = assert!(
+    pods::RENEWED < 25,
+    "a quiet watch must be renewed before its connection counts as dead"
+);
 
 /// A client as `KUBECONFIG`, the pod, or the user's own settings say, and the namespace; tried until it works.
 pub(super) async fn connect(namespace: Option<String>) -> (Client, String) {
     let mut told = false;
     loop {
         let found = match kube::Config::infer().await {
-            Ok(config) => {
+            Ok(mut config) => {
+                config.read_timeout = Some(DEAD);
+                config.reset_reader_on_write = true;
                 let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
                 Client::try_from(config)
                     .map(|client| (client, namespace))

@@ -4,19 +4,21 @@
 mod leaving;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::{Api, Client, Error};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use self::leaving::Leaving;
 use super::coordinator::event::Event;
 use super::evidence::ContainerEnd;
+use super::lease::OPERATION;
 use super::member::Member;
 use crate::store::Origin;
 
@@ -25,7 +27,15 @@ const SIBLINGS: [&str; 2] = ["app.kubernetes.io/name", "app.kubernetes.io/instan
 /// What the container is called in a pod with several.
 const CONTAINER: &str = "segue";
 /// After a watch that broke.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(1);
+/// A watch is begun anew after this, seconds; one whose connection is dead, a little later.
+pub(super) const RENEWED: u32 = 20;
+/// Our own Pod is asked for again after this,
+const OWN_AGAIN: Duration = Duration::from_millis(250);
+/// then after twice as long each time, up to this;
+const OWN_AGAIN_MOST: Duration = Duration::from_secs(2);
+/// and after this when we may not read it.
+const OWN_FORBIDDEN: Duration = Duration::from_secs(10);
 
 /// What the watch needs to know, and whom it tells.
 pub(super) struct Watch {
@@ -78,15 +88,7 @@ pub(super) async fn watch_pods(client: Client, watch: Watch) {
         events,
     } = watch;
     let api: Api<Pod> = Api::namespaced(client, &namespace);
-    let own = loop {
-        match api.get(&name).await {
-            Ok(pod) => break pod,
-            Err(error) => {
-                warn!(%error, pod = name, "cannot read this process's own Pod; deaths are noticed by other means");
-                sleep(AGAIN * 10).await;
-            }
-        }
-    };
+    let own = own_pod(&api, &name).await;
     owner.send_replace(controller(&own));
     drop(owner);
     let labels = siblings(&own);
@@ -100,7 +102,7 @@ pub(super) async fn watch_pods(client: Client, watch: Watch) {
         there: BTreeSet::new(),
         listed: None,
     };
-    let mut pods = std::pin::pin!(watcher(api, watcher::Config::default().labels(&labels)));
+    let mut pods = std::pin::pin!(watching(api, &labels));
     let mut told = false;
     while let Some(event) = pods.next().await {
         match event {
@@ -115,6 +117,33 @@ pub(super) async fn watch_pods(client: Client, watch: Watch) {
                 sleep(AGAIN).await;
             }
         }
+    }
+}
+
+/// What happens to the pods with these labels, over one watch after the other.
+fn watching(api: Api<Pod>, labels: &str) -> impl Stream<Item = watcher::Result<watcher::Event<Pod>>> {
+    watcher(api, watcher::Config::default().labels(labels).timeout(RENEWED))
+}
+
+/// The Pod that this process runs in; asked for until the API server tells it. Whoever makes the Lease waits for that.
+async fn own_pod(api: &Api<Pod>, name: &str) -> Pod {
+    let (mut again, mut told) = (OWN_AGAIN, false);
+    loop {
+        let (error, wait) = match timeout(OPERATION, api.get(name)).await {
+            Ok(Ok(pod)) => return pod,
+            Ok(Err(Error::Api(status))) if status.is_forbidden() => (status.to_string(), OWN_FORBIDDEN),
+            Ok(Err(error)) => (error.to_string(), again),
+            Err(_) => ("no answer in time".to_owned(), again),
+        };
+        if !std::mem::replace(&mut told, true) {
+            warn!(
+                error,
+                pod = name,
+                "cannot read this process's own Pod; deaths are noticed by other means until that changes"
+            );
+        }
+        sleep(wait).await;
+        again = (again * 2).min(OWN_AGAIN_MOST);
     }
 }
 
@@ -235,7 +264,14 @@ fn running(statuses: &[ContainerStatus], predecessors: &BTreeSet<String>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
     use k8s_openapi::api::core::v1::{ContainerState, ContainerStateRunning, ContainerStateTerminated};
+    use kube::client::Body;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -262,6 +298,59 @@ mod tests {
             last_state: last.map(terminated),
             ..ContainerStatus::default()
         }
+    }
+
+    /// An API server that answers requests in turn with what this makes of their number and whether they watch.
+    fn api<F>(answer: impl Fn(usize, bool) -> F + Send + Sync + 'static) -> (Api<Pod>, Arc<AtomicUsize>)
+    where
+        F: Future<Output = (u16, axum::body::Body)> + Send + 'static,
+    {
+        let (asked, watches) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&watches);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            counted.fetch_add(usize::from(is_watch), Ordering::SeqCst);
+            let answer = answer(asked.fetch_add(1, Ordering::SeqCst), is_watch);
+            async move {
+                let (code, body) = answer.await;
+                let response = Response::builder().status(code).body(body);
+                Ok::<_, Infallible>(response.unwrap())
+            }
+        });
+        (Api::namespaced(Client::new(service, "default"), "default"), watches)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_pod_is_asked_for_again_soon_after_a_failure_and_after_no_answer() {
+        let (api, _) = api(|number, _| async move {
+            match number {
+                0 => (500, axum::body::Body::from("no")),
+                1 => std::future::pending().await,
+                _ => {
+                    let pod = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"segue-0"}}"#;
+                    (200, axum::body::Body::from(pod))
+                }
+            }
+        });
+        let began = Instant::now();
+        let pod = own_pod(&api, "segue-0").await;
+        assert_eq!(pod.metadata.name.as_deref(), Some("segue-0"));
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_says_nothing_is_begun_anew_within_half_a_minute() {
+        let (api, watches) = api(|_, is_watch| async move {
+            if is_watch {
+                let silent = futures_util::stream::pending::<Result<Vec<u8>, Infallible>>();
+                return (200, axum::body::Body::from_stream(silent));
+            }
+            let none = r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
+            (200, axum::body::Body::from(none))
+        });
+        let silence = watching(api, "").for_each(|_| std::future::ready(()));
+        assert!(timeout(Duration::from_secs(70), silence).await.is_err(), "it goes on");
+        assert_eq!(watches.load(Ordering::SeqCst), 3);
     }
 
     #[test]
