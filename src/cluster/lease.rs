@@ -39,6 +39,8 @@ const _: () = assert!(
     pods::RENEWED < 25,
     "a quiet watch must be renewed before its connection counts as dead"
 );
+/// The Lease is made without an owner when none is known after this.
+const OWNER: i64 = 5_000;
 
 /// A client as `KUBECONFIG`, the pod, or the user's own settings say, and the namespace; tried until it works.
 pub(super) async fn connect(namespace: Option<String>) -> (Client, String) {
@@ -86,6 +88,8 @@ pub struct Elector {
     me: MemberId,
     clock: Clock,
     owner: watch::Receiver<Option<OwnerReference>>,
+    /// Until when it is waited for; not yet.
+    owner_until_ms: Option<i64>,
     election: Election,
     /// The Lease as we wrote it last, and until when it is ours.
     held: Option<(Lease, i64)>,
@@ -127,6 +131,7 @@ impl Elector {
             me,
             clock,
             owner,
+            owner_until_ms: None,
             held: None,
             word: None,
             orders,
@@ -226,8 +231,10 @@ impl Elector {
         if !self.election.stands(now) {
             return now + timing::LEASE_RETRY;
         }
-        let owner = self.owner().await;
-        let now = self.clock.now_ms();
+        if self.waits_for_owner(now) {
+            return now + timing::RETRY;
+        }
+        let owner = self.owner.borrow().clone();
         let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
@@ -245,10 +252,11 @@ impl Elector {
         now + timing::LEASE_RETRY
     }
 
-    /// Our pod was asked for when we began; an API server that does not tell it in time gets a Lease of nobody's.
-    async fn owner(&mut self) -> Option<OwnerReference> {
-        let known = timeout(OPERATION, self.owner.wait_for(Option::is_some)).await;
-        known.ok()?.ok()?.clone()
+    /// Whether the owner of a new Lease may still be told. Our pod was asked for when we began; an API server that does not
+    /// tell it in time gets a Lease of nobody's.
+    fn waits_for_owner(&mut self, now: i64) -> bool {
+        let until_ms = *self.owner_until_ms.get_or_insert(now + OWNER);
+        now < until_ms && self.owner.has_changed().is_ok() && self.owner.borrow().is_none()
     }
 
     /// Writes it as ours, if nobody wrote it since.

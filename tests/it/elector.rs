@@ -238,7 +238,7 @@ async fn a_lease_goes_with_what_its_maker_runs_in() {
     let mut scene = Scene::new();
     let (owner, owned_by) = watch::channel(None);
     let mut a = scene.stand_with("a", owned_by);
-    scene.pass(700, &mut [&mut a]).await;
+    scene.pass(4_000, &mut [&mut a]).await;
     assert!(
         lock(&scene.server).lease.is_none(),
         "who owns it is not known yet, and is not to be said later"
@@ -260,4 +260,17 @@ async fn a_lease_goes_with_what_its_maker_runs_in() {
     assert!(a.leads(scene.now()));
     let lease = lock(&scene.server).lease.clone().unwrap();
     assert_eq!(lease["metadata"]["ownerReferences"], Value::Null, "{lease}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_made_without_an_owner_when_none_is_told_for_five_seconds_or_ever_will_be() {
+    let mut scene = Scene::new();
+    let (_silent, owned_by) = watch::channel(None);
+    let mut a = scene.stand_with("a", owned_by);
+    scene.pass(6_500, &mut [&mut a]).await;
+    assert!(a.leads(scene.now()));
+    let mut scene = Scene::new();
+    let mut b = scene.stand("b");
+    scene.pass(100, &mut [&mut b]).await;
+    assert!(b.leads(scene.now()), "nobody is there who could tell it");
 }
