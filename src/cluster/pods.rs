@@ -20,12 +20,19 @@ use super::coordinator::event::Event;
 use super::evidence::ContainerEnd;
 use super::lease::OPERATION;
 use super::member::Member;
+use super::permit::boot_ms;
+use crate::lifecycle::wall_ms;
 use crate::store::Origin;
 
 /// Labels of our own pod that all its siblings carry.
 const SIBLINGS: [&str; 2] = ["app.kubernetes.io/name", "app.kubernetes.io/instance"];
 /// What the container is called in a pod with several.
 const CONTAINER: &str = "segue";
+/// What `/proc` counts starts of processes in, milliseconds; the kernel's `USER_HZ`.
+const TICK: i64 = 10;
+/// A container is said to have started up to this before it did, milliseconds: the API knows whole seconds, and clocks are
+/// set right.
+const STARTED_EARLY: i64 = 2_000;
 /// After a watch that broke.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A watch is begun anew after this, seconds; one whose connection is dead, a little later.
@@ -95,6 +102,7 @@ pub(super) async fn watch_pods(client: Client, watch: Watch) {
     let mut watched = Watched {
         uid: member.origin.pod_uid.clone(),
         predecessors: predecessors(&member).await,
+        began_ms: began_ms(&member.origin, wall_ms(), boot_ms()),
         container,
         lavalink: Leaving::default(),
         leaving,
@@ -171,6 +179,8 @@ struct Watched {
     uid: Option<String>,
     /// Containers of processes that ran in it before.
     predecessors: BTreeSet<String>,
+    /// When this process began, by the wall clock, if that is known.
+    began_ms: Option<i64>,
     container: watch::Sender<Option<String>>,
     lavalink: Leaving,
     leaving: watch::Sender<BTreeSet<String>>,
@@ -225,7 +235,7 @@ impl Watched {
             self.tell(ContainerEnd::Terminated { pod_uid, container_id }).await;
         }
         if self.uid.as_ref() == Some(&uid)
-            && let Some(id) = running(statuses.unwrap_or_default(), &self.predecessors)
+            && let Some(id) = running(statuses.unwrap_or_default(), &self.predecessors, self.began_ms)
             && self.container.borrow().as_ref() != Some(&id)
         {
             info!(container = id, "runs in this container");
@@ -252,13 +262,32 @@ fn ended(status: &ContainerStatus) -> impl Iterator<Item = &str> {
         .filter_map(|state| state.as_ref()?.terminated.as_ref()?.container_id.as_deref())
 }
 
-/// The id of the container that this process runs in, once the status shows it and not its predecessor.
-fn running(statuses: &[ContainerStatus], predecessors: &BTreeSet<String>) -> Option<String> {
+/// When the process began, by the wall clock, as the kernel knows it: its start does not become later by how long it took
+/// until the first line of ours ran.
+fn began_ms(origin: &Origin, wall_ms: i64, boot_ms: i64) -> Option<i64> {
+    let started = i64::try_from(origin.pid_start?).ok()?;
+    Some(wall_ms - (boot_ms - started * TICK))
+}
+
+/// The id of the container that this process runs in, once the status shows it and not its predecessor. A predecessor that
+/// never learned its own id, or never stored it, is told by its start: ours is said to have started when this process had
+/// begun, by the clock of the same node. Whoever took a predecessor's id would be proven dead by that one's end.
+fn running(statuses: &[ContainerStatus], predecessors: &BTreeSet<String>, began_ms: Option<i64>) -> Option<String> {
     let own = match statuses {
         [only] => only,
         several => several.iter().find(|status| status.name == CONTAINER)?,
     };
-    own.state.as_ref()?.running.as_ref()?;
+    let running = own.state.as_ref()?.running.as_ref()?;
+    let started_ms = running.started_at.as_ref().map(|at| at.0.as_millisecond());
+    if let (Some(started_ms), Some(began_ms)) = (started_ms, began_ms)
+        && started_ms + STARTED_EARLY < began_ms
+    {
+        debug!(
+            container = own.container_id,
+            "started before this process: a predecessor's"
+        );
+        return None;
+    }
     own.container_id.clone().filter(|id| !predecessors.contains(id))
 }
 
@@ -270,6 +299,7 @@ mod tests {
 
     use http::{Request, Response};
     use k8s_openapi::api::core::v1::{ContainerState, ContainerStateRunning, ContainerStateTerminated};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::client::Body;
     use tokio::time::Instant;
 
@@ -384,12 +414,46 @@ mod tests {
     #[test]
     fn our_own_container_is_the_running_one_that_is_not_a_predecessors() {
         let before = BTreeSet::from(["c1".to_owned()]);
-        let running_in = |statuses: &[ContainerStatus]| running(statuses, &before);
+        let running_in = |statuses: &[ContainerStatus]| running(statuses, &before, Some(1_000_000));
         assert_eq!(running_in(&[status("any", "c1", true, None)]), None, "the status lags");
         assert_eq!(running_in(&[status("any", "c2", false, None)]), None);
         assert_eq!(running_in(&[status("any", "c2", true, None)]).as_deref(), Some("c2"));
         let several = [status("sidecar", "s", true, None), status("segue", "c3", true, None)];
         assert_eq!(running_in(&several).as_deref(), Some("c3"));
         assert_eq!(running_in(&several[..1]).as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn a_container_that_started_well_before_this_process_is_a_predecessors_even_if_nobody_stored_that() {
+        let started = |at_ms: Option<i64>, began_ms: Option<i64>| {
+            let mut own = status("segue", "c1", true, None);
+            let runs = own.state.as_mut().and_then(|state| state.running.as_mut());
+            runs.unwrap().started_at = at_ms.map(|at| Time(jiff::Timestamp::from_millisecond(at).unwrap()));
+            running(&[own], &BTreeSet::new(), began_ms).is_some()
+        };
+        let began = Some(1_700_000_000_900);
+        assert!(!started(Some(1_699_999_990_000), began), "the one before");
+        assert!(started(Some(1_700_000_000_000), began), "ours, in whole seconds");
+        assert!(started(Some(1_700_000_004_000), began), "ours, noted late");
+        assert!(started(None, began), "not everybody says it");
+        assert!(
+            started(Some(1_699_999_990_000), None),
+            "when this process began is not known"
+        );
+    }
+
+    #[test]
+    fn a_process_began_as_long_ago_as_the_kernel_says() {
+        let began = |origin: Origin| began_ms(&origin, 1_700_000_000_000, 5_000_000);
+        let origin = Origin {
+            pid_start: Some(499_000),
+            ..Origin::default()
+        };
+        assert_eq!(began(origin), Some(1_699_999_990_000), "ten seconds ago");
+        assert_eq!(began(Origin::default()), None);
+        let me = Origin::of_this_process(None);
+        let now = wall_ms();
+        let mine = began_ms(&me, now, boot_ms()).unwrap();
+        assert!((now - 600_000..=now + 10).contains(&mine), "{mine} of {now}");
     }
 }
