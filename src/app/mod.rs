@@ -33,6 +33,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::cluster::permit::Clock;
 use crate::cluster::{Ended, Member, claim, peer};
 use crate::config::Settings;
 use crate::discord;
@@ -41,7 +42,7 @@ use crate::lavalink::NodeConfig;
 use crate::lifecycle::{Readiness, Waiting, wall_ms};
 use crate::model::ids::MemberId;
 use crate::store::observed::observed;
-use crate::store::{self, Origin, SharedStore, origin};
+use crate::store::{self, Beat, MemberRow, Origin, SharedStore, origin};
 use crate::telemetry::health::Heartbeats;
 use crate::telemetry::http::{self, Pages};
 use crate::telemetry::metrics::Metrics;
@@ -221,35 +222,30 @@ async fn incarnation(
     before: Option<MemberId>,
     stop: &Stop,
 ) -> Result<Option<MemberId>, RunError> {
-    let store = &ground.store;
-    let origin = Origin::of_this_process(ground.settings.place.pod_uid.clone());
-    let name = ground.settings.name.clone();
-    let (http, peer) = (Some(ground.http.clone()), Some(ground.peer_at.clone()));
-    let join = || Member::join(store.clone(), name.clone(), origin.clone(), http.clone(), peer.clone());
+    let me = Member::new_id();
+    let process = &Arc::new(process_of(ground, &me)?);
+    // Before it joins: whoever has joined is given shards, and Discord may refuse the token, or not answer for hours.
+    let Some(identity) = identity::learn(process, &stop.asked).await? else {
+        return Ok(None);
+    };
+    let row = MemberRow {
+        origin: Origin::of_this_process(ground.settings.place.pod_uid.clone()),
+        http: Some(ground.http.clone()),
+        peer: Some(ground.peer_at.clone()),
+        ..MemberRow::new(me.clone(), ground.settings.name.clone())
+    };
+    let join = || Member::join_as(ground.store.clone(), row.clone(), Clock::boot());
     let Some(member) = retry("join the cluster", &stop.asked, join).await? else {
         return Ok(None);
     };
     let trail = Arc::new(Recoveries::default());
-    if let Some(before) = before {
-        // It may only have heard that others reach the store: then nobody need wait for its time-out.
-        let succeed = || member.succeed(&before, &*trail);
-        match retry("declare the member before dead", &stop.asked, succeed).await? {
-            Some(true) => info!(member = %before, "declared dead: its process goes on as another member"),
-            Some(false) => {}
-            None => return Ok(None),
+    let settled = settle(ground, &member, before, &trail, &stop.asked).await;
+    if !matches!(settled, Ok(Some(()))) {
+        if let Err(error) = member.leave(&Beat::default()).await {
+            warn!(%error, "could not say goodbye to the store");
         }
+        return settled.map(|_| None);
     }
-    let sqlite = store.describe().starts_with("sqlite");
-    let proof = |other: &store::MemberRow| origin::proves_death(&origin, other, sqlite, origin::process_start);
-    let fence = || claim::fence_proven(store, &member.id, &*trail, proof);
-    if retry("look for dead members", &stop.asked, fence).await?.is_none() {
-        return Ok(None);
-    }
-    let process = &Arc::new(process_of(ground, &member)?);
-    let Some(identity) = identity::learn(process, &stop.asked).await? else {
-        return Ok(None);
-    };
-    let me = member.id.clone();
     let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer), trail);
     let ended = life.drive(stop, waiting, &ground.readiness).await;
     if timeout(LAST_SAVE, life.end()).await.is_err() {
@@ -261,7 +257,32 @@ async fn incarnation(
     })
 }
 
-fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
+/// Declares dead whom a member that has just joined knows to be dead. `None`: stopped meanwhile.
+async fn settle(
+    ground: &Ground,
+    member: &Member,
+    before: Option<MemberId>,
+    trail: &Recoveries,
+    stop: &CancellationToken,
+) -> Result<Option<()>, RunError> {
+    if let Some(before) = before {
+        // It may only have heard that others reach the store: then nobody need wait for its time-out.
+        let succeed = || member.succeed(&before, trail);
+        match retry("declare the member before dead", stop, succeed).await? {
+            Some(true) => info!(member = %before, "declared dead: its process goes on as another member"),
+            Some(false) => {}
+            None => return Ok(None),
+        }
+    }
+    let store = &ground.store;
+    let sqlite = store.describe().starts_with("sqlite");
+    let proof = |other: &MemberRow| origin::proves_death(&member.origin, other, sqlite, origin::process_start);
+    let fence = || claim::fence_proven(store, &member.id, trail, proof);
+    let found = retry("look for dead members", stop, fence).await?;
+    Ok(found.map(drop))
+}
+
+fn process_of(ground: &Ground, me: &MemberId) -> Result<Process, RunError> {
     let Ground {
         settings,
         store,
@@ -280,7 +301,7 @@ fn process_of(ground: &Ground, member: &Member) -> Result<Process, RunError> {
     let discord = Discord::new(discord::Settings {
         token: settings.discord_token.clone(),
         api_url: settings.discord_api_url.clone(),
-        member: member.id.clone(),
+        member: me.clone(),
         version: env!("CARGO_PKG_VERSION"),
         hook: Some(metering::rest(&metrics)),
         now_ms: wall_ms,

@@ -43,6 +43,11 @@ pub enum Ended {
 }
 
 impl Member {
+    /// An id that no other incarnation has.
+    pub fn new_id() -> MemberId {
+        MemberId(Uuid::now_v7().to_string())
+    }
+
     /// Joins as a new member, with a valid permit. `http` and `peer`: where others reach its pages and itself.
     pub async fn join(
         store: SharedStore,
@@ -55,7 +60,7 @@ impl Member {
             origin,
             http,
             peer,
-            ..MemberRow::new(MemberId(Uuid::now_v7().to_string()), name)
+            ..MemberRow::new(Self::new_id(), name)
         };
         Self::join_as(store, row, Clock::boot()).await
     }

@@ -44,6 +44,22 @@ async fn a_refused_token_is_one_clear_error_and_exit_code_3() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_know_yet_who_it_is_is_no_member_that_could_be_given_shards() {
+    let world = World::start(1).await;
+    let setup = Setup::sqlite(&world);
+    let store = segue::store::open(&setup.address().to_owned().into()).await.unwrap();
+    let (status, log) = setup.clone().set("DISCORD_TOKEN", "wrong").spawn().ended().await;
+    assert_eq!(status.code(), Some(3), "{log:#?}");
+    assert_eq!(store.members().await.unwrap(), [], "its token is refused");
+    // Nobody answers there, so it waits.
+    let bot = setup.set("SEGUE_DISCORD_API_URL", "http://127.0.0.1:1/").start().await;
+    bot.logged("Discord does not say who the bot is; asking again").await;
+    assert_eq!(store.members().await.unwrap(), [], "it knows nothing");
+    let (status, log) = bot.terminate().await;
+    assert!(status.success(), "{log:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_and_metrics_tell_of_a_running_replica() {
     let (world, bot, guild) = stage().await;
     queue(&world, &guild, &["One"]).await;
