@@ -22,6 +22,8 @@ use crate::model::ids::{ApplicationId, UserId};
 const FRESH_MS: i64 = 24 * 3_600 * 1_000;
 const META: &str = "identity";
 const META_COMMANDS: &str = "commands";
+/// After a failure, commands are registered again after this, then twice as long each time.
+const REGISTER_AGAIN: Duration = Duration::from_millis(500);
 
 /// Who the bot is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +127,8 @@ async fn once(process: &Process, token_hash: String) -> Result<(Identity, StartL
     Ok((identity, said))
 }
 
-/// Registers the slash commands if they are not the ones that were registered last. Only the leader does.
+/// Registers the slash commands if they are not the ones that were registered last. Only the leader does, once in every term
+/// of its own: between two of them another version may have led, and registered its own.
 pub(super) fn register_commands(
     process: &Arc<Process>,
     identity: &Identity,
@@ -134,36 +137,16 @@ pub(super) fn register_commands(
     stop: &CancellationToken,
 ) {
     let (process, application, stop) = (Arc::clone(process), identity.application, stop.clone());
-    let wanted = serde_json::json!({ "application": application.to_string(), "hash": registration_hash() });
     tasks.spawn(async move {
         let work = async {
-            let mut wait = Duration::from_millis(500);
-            loop {
-                while !cluster.view().leading {
-                    if !cluster.changed().await {
-                        return;
-                    }
+            let (mut done, mut wait) = (None, REGISTER_AGAIN);
+            while let Some(term) = leads(&mut cluster, done).await {
+                if registered(&process, application).await {
+                    (done, wait) = (Some(term), REGISTER_AGAIN);
+                } else {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_mins(1));
                 }
-                match process.store.meta(META_COMMANDS).await {
-                    Ok(Some(known)) if known == wanted => return,
-                    Ok(known) => match process.discord.register_commands(application, &registration()).await {
-                        Ok(()) => {
-                            info!("slash commands registered");
-                            if process
-                                .store
-                                .put_meta(META_COMMANDS, known.as_ref(), &wanted)
-                                .await
-                                .is_ok()
-                            {
-                                return;
-                            }
-                        }
-                        Err(error) => warn!(%error, "slash commands could not be registered; trying again"),
-                    },
-                    Err(error) => warn!(%error, "cannot read which commands are registered; trying again"),
-                }
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_mins(1));
             }
         };
         tokio::select! {
@@ -172,4 +155,38 @@ pub(super) fn register_commands(
         }
         Ok(())
     });
+}
+
+/// Waits until this member leads, in another term than that. `None`: it has ended.
+async fn leads(cluster: &mut cluster::Handle, done: Option<u64>) -> Option<u64> {
+    loop {
+        let view = cluster.view();
+        if view.leading && done != Some(view.term) {
+            return Some(view.term);
+        }
+        if !cluster.changed().await {
+            return None;
+        }
+    }
+}
+
+/// Whether our commands are the ones that were registered last, if need be after having done it.
+async fn registered(process: &Process, application: ApplicationId) -> bool {
+    let wanted = serde_json::json!({ "application": application.to_string(), "hash": registration_hash() });
+    let known = match process.store.meta(META_COMMANDS).await {
+        Ok(Some(known)) if known == wanted => return true,
+        Ok(known) => known,
+        Err(error) => {
+            warn!(%error, "cannot read which commands are registered; trying again");
+            return false;
+        }
+    };
+    if let Err(error) = process.discord.register_commands(application, &registration()).await {
+        warn!(%error, "slash commands could not be registered; trying again");
+        return false;
+    }
+    info!("slash commands registered");
+    // Somebody else may have registered at the same time, and who was last is not known: then once more.
+    let put = process.store.put_meta(META_COMMANDS, known.as_ref(), &wanted).await;
+    put.unwrap_or(false)
 }

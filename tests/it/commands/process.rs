@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{queue, says, stage};
 use crate::harness::{Setup, World, eventually};
+use segue::model::ids::MemberId;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_are_registered_once_and_not_again_at_the_next_start() {
@@ -25,6 +26,33 @@ async fn commands_are_registered_once_and_not_again_at_the_next_start() {
         .unwrap();
     assert_eq!(put.1, &json!(1), "{puts:#?}");
     assert_eq!(bot.count("slash commands registered"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leads_again_after_another_version_did_registers_its_commands_again() {
+    let world = World::start(1).await;
+    let setup = Setup::sqlite(&world);
+    let bot = setup.ready().await;
+    let store = segue::store::open(&setup.address().to_owned().into()).await.unwrap();
+    let ours = eventually("it is stored what was registered", || async {
+        store.meta("commands").await.unwrap().ok_or(())
+    })
+    .await;
+    // An older version leads for a moment, and registers what it has.
+    let (older, its) = (MemberId("older".into()), json!({ "application": "1", "hash": "older" }));
+    let term = store.new_term(&older).await.unwrap();
+    assert!(store.put_meta("commands", Some(&ours), &its).await.unwrap());
+    assert!(store.resign(&older, term).await.unwrap());
+    eventually("what was registered last is ours again", || async {
+        let known = store.meta("commands").await.unwrap();
+        if known.as_ref() == Some(&ours) {
+            Ok(())
+        } else {
+            Err(known)
+        }
+    })
+    .await;
+    assert_eq!(bot.count("slash commands registered"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
