@@ -96,6 +96,13 @@ struct Ground {
     peer_at: String,
 }
 
+/// What a replica still waits for. Whoever is not started in time is ended and begun again, which helps nobody who waits for
+/// Discord to let its shards in: that keeps it unready, and no more.
+struct Held {
+    startup: Option<Waiting>,
+    ready: Option<Waiting>,
+}
+
 /// Everything that lives as long as one incarnation.
 pub(crate) struct Process {
     pub(crate) settings: Settings,
@@ -115,7 +122,7 @@ pub(crate) struct Process {
 
 /// Runs a replica until `stop`, or until something fails for good.
 pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Result<(), RunError> {
-    let (readiness, heartbeats) = (Readiness::default(), Heartbeats::default());
+    let (readiness, startup, heartbeats) = (Readiness::default(), Readiness::default(), Heartbeats::default());
     let overview = Arc::new(Overview::new(settings.name.clone(), settings.trace_url.clone()));
     let (listener, http) = listen(settings.http_listen, "SEGUE_HTTP_LISTEN").await?;
     let (peer, at) = listen(settings.peer_listen, "SEGUE_PEER_LISTEN").await?;
@@ -125,10 +132,14 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
     let mut pages = JoinSet::new();
     pages.spawn(http::serve(
         listener,
-        pages_of(&readiness, &metrics, &overview, &heartbeats),
+        pages_of(&startup, &readiness, &metrics, &overview, &heartbeats),
         pages_stop.clone(),
     ));
-    let (waiting_store, waiting_shards) = (readiness.waiting("store"), readiness.waiting("shards"));
+    let waiting_store = (startup.waiting("store"), readiness.waiting("store"));
+    let held = Held {
+        startup: Some(startup.waiting("who the bot is")),
+        ready: Some(readiness.waiting("shards")),
+    };
     let result = match open_store(&settings, &stop.asked).await {
         Ok(Some(store)) => {
             drop(waiting_store);
@@ -144,7 +155,7 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
                 peer: Arc::new(peer),
                 peer_at,
             };
-            let ended = lives(&ground, waiting_shards, &stop).await;
+            let ended = lives(&ground, held, &stop).await;
             ground.store.close().await;
             ended
         }
@@ -165,23 +176,29 @@ async fn listen(at: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), 
 }
 
 /// One life after the other: a member that was declared dead joins again as a new one, in the same process.
-async fn lives(ground: &Ground, waiting: Waiting, stop: &Stop) -> Result<(), RunError> {
-    let mut waiting = Some(waiting);
+async fn lives(ground: &Ground, mut held: Held, stop: &Stop) -> Result<(), RunError> {
     let mut before = None;
-    while let Some(fenced) = incarnation(ground, &mut waiting, before.take(), stop).await? {
+    while let Some(fenced) = incarnation(ground, &mut held, before.take(), stop).await? {
         info!(member = %fenced, "joining again");
         // It has nothing any more, and others may be fine: unlike an outage of what all depend on, that is this one's alone.
-        waiting.get_or_insert_with(|| ground.readiness.waiting("shards, as the member that it joins again as"));
+        held.ready
+            .get_or_insert_with(|| ground.readiness.waiting("shards, as the member that it joins again as"));
         before = Some(fenced);
     }
     Ok(())
 }
 
-fn pages_of(readiness: &Readiness, metrics: &Arc<Metrics>, overview: &Arc<Overview>, heartbeats: &Heartbeats) -> Pages {
+fn pages_of(
+    startup: &Readiness,
+    readiness: &Readiness,
+    metrics: &Arc<Metrics>,
+    overview: &Arc<Overview>,
+    heartbeats: &Heartbeats,
+) -> Pages {
     let (page, json) = (Arc::clone(overview), Arc::clone(overview));
     Pages {
         metrics: Arc::clone(metrics),
-        startup: readiness.clone(),
+        startup: startup.clone(),
         readiness: readiness.clone(),
         heartbeats: heartbeats.clone(),
         status: Arc::new(move || page.page()),
@@ -218,7 +235,7 @@ async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Opt
 /// Returns who it was, if it was fenced itself.
 async fn incarnation(
     ground: &Ground,
-    waiting: &mut Option<Waiting>,
+    held: &mut Held,
     before: Option<MemberId>,
     stop: &Stop,
 ) -> Result<Option<MemberId>, RunError> {
@@ -228,6 +245,7 @@ async fn incarnation(
     let Some(identity) = identity::learn(process, &stop.asked).await? else {
         return Ok(None);
     };
+    held.startup = None;
     let row = MemberRow {
         origin: Origin::of_this_process(ground.settings.place.pod_uid.clone()),
         http: Some(ground.http.clone()),
@@ -247,7 +265,7 @@ async fn incarnation(
         return settled.map(|_| None);
     }
     let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer), trail);
-    let ended = life.drive(stop, waiting, &ground.readiness).await;
+    let ended = life.drive(stop, &mut held.ready, &ground.readiness).await;
     if timeout(LAST_SAVE, life.end()).await.is_err() {
         error!("the shutdown took too long; leaving now");
     }

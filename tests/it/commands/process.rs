@@ -88,6 +88,27 @@ async fn whoever_does_not_know_yet_who_it_is_is_no_member_that_could_be_given_sh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_shards_are_not_let_in_has_started_and_is_not_ready() {
+    let world = World::start(1).await;
+    world.fault(json!({ "kind": "withhold", "what": "ready" })).await;
+    let bot = Setup::sqlite(&world).start().await;
+    eventually("it has started", || async {
+        match bot.page("/startupz?verbose").await {
+            (200, _) => Ok(()),
+            (_, text) => Err(text),
+        }
+    })
+    .await;
+    let (status, text) = bot.page("/readyz?verbose").await;
+    assert_eq!(
+        (status, text.as_str()),
+        (503, "not ready\nwaits for: shards\n"),
+        "{:#?}",
+        bot.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_and_metrics_tell_of_a_running_replica() {
     let (world, bot, guild) = stage().await;
     queue(&world, &guild, &["One"]).await;
