@@ -82,6 +82,7 @@ pub(super) fn asked(only: Option<&str>) -> Result<Vec<&'static Act>, String> {
 }
 
 fn upgrade(stage: &Stage<'_>) -> Result<(), String> {
+    let before = stage.kubectl.pods()?;
     let told = [
         "upgrade",
         RELEASE,
@@ -91,14 +92,28 @@ fn upgrade(stage: &Stage<'_>) -> Result<(), String> {
         "podAnnotations.round=second",
     ];
     stage.kubectl.helm(&told)?;
-    stage
-        .kubectl
-        .here(&["rollout", "status", SET, "--timeout=180s"])
-        .map(drop)
+    stage.kubectl.here(&["rollout", "status", SET, "--timeout=180s"])?;
+    stage.calm(stage.replicas)?;
+    let stayed = stayed(&before, &stage.kubectl.pods()?);
+    if stayed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not replaced: {}", stayed.join(", ")))
+    }
+}
+
+/// The names of pods that are the same afterwards; a replaced one has the name and another UID.
+fn stayed(before: &[Value], after: &[Value]) -> Vec<String> {
+    let same = |pod: &&Value| {
+        let mut after = after.iter();
+        after.any(|other| other["metadata"]["uid"] == pod["metadata"]["uid"])
+    };
+    before.iter().filter(same).map(name).collect()
 }
 
 fn force_delete(stage: &Stage<'_>) -> Result<(), String> {
     let pod = stage.store.busiest()?;
+    stage.strikes()?;
     stage
         .kubectl
         .here(&["delete", "pod", &pod, "--grace-period=0", "--force"])
@@ -115,6 +130,7 @@ fn kill_thrice(stage: &Stage<'_>) -> Result<(), String> {
             process = processes::of_pod(&uid);
             process.map(drop).ok_or_else(|| format!("{pod} has none"))
         })?;
+        stage.strikes()?;
         processes::signal("KILL", process.unwrap_or_default())?;
         until("the end of the process", || match processes::of_pod(&uid) {
             now if now == process => Err("it is still there".to_owned()),
@@ -169,6 +185,7 @@ fn eviction(pod: &str) -> String {
 fn delete_leader(stage: &Stage<'_>) -> Result<(), String> {
     let holder = leader(stage)?;
     let leader_pod = stage.store.name_of(&holder)?;
+    stage.strikes()?;
     stage.kubectl.here(&["delete", "pod", &leader_pod, "--wait=false"])?;
     until("another leader", || match leader(stage)? {
         now if now.is_empty() || now == holder => Err(format!("it is still {now:?}")),
@@ -177,15 +194,38 @@ fn delete_leader(stage: &Stage<'_>) -> Result<(), String> {
 }
 
 fn leader(stage: &Stage<'_>) -> Result<String, String> {
-    let lease = stage.kubectl.json(&["get", "lease", RELEASE])?;
-    Ok(text(&lease["spec"]["holderIdentity"]))
+    Ok(text(&lease(stage)?["holderIdentity"]))
 }
 
-fn stop_the_api(_: &Stage<'_>) -> Result<(), String> {
+fn lease(stage: &Stage<'_>) -> Result<Value, String> {
+    Ok(stage.kubectl.json(&["get", "lease", RELEASE])?["spec"].take())
+}
+
+/// Afterwards a member that lives must go on renewing the Lease: pods and shards are well without any elector.
+fn stop_the_api(stage: &Stage<'_>) -> Result<(), String> {
     let server = processes::named("kube-apiserver").ok_or("no API server runs")?;
     processes::signal("STOP", server)?;
     std::thread::sleep(Duration::from_mins(1));
-    processes::signal("CONT", server)
+    processes::signal("CONT", server)?;
+    let mut then = Value::Null;
+    until("the Lease after the stop", || {
+        then = lease(stage)?;
+        Ok(())
+    })?;
+    until("a living leader that renews the Lease", || {
+        let now = lease(stage)?;
+        let holder = text(&now["holderIdentity"]);
+        match stage.store.lives(&holder)? {
+            true if renewed(&then, &now) => Ok(()),
+            alive => Err(format!("the holder lives: {alive}; it was {then} and is {now}")),
+        }
+    })
+}
+
+/// Whether somebody wrote a later time into it.
+fn renewed(then: &Value, now: &Value) -> bool {
+    // Always in UTC and of the same length, so that they compare as texts.
+    now["renewTime"].is_string() && now["renewTime"].as_str() > then["renewTime"].as_str()
 }
 
 fn scale(stage: &Stage<'_>) -> Result<(), String> {
@@ -214,5 +254,26 @@ mod tests {
         assert_eq!(asked(Some("drained")).unwrap().len(), 1);
         let error = asked(Some("drayned")).err().unwrap();
         assert!(ACTS.iter().all(|act| error.contains(act.name)), "{error}");
+    }
+
+    #[test]
+    fn a_pod_is_replaced_when_its_name_has_another_uid() {
+        let pod = |name: &str, uid: &str| json!({ "metadata": { "name": name, "uid": uid } });
+        let before = [pod("segue-0", "a"), pod("segue-1", "b")];
+        let after = [pod("segue-0", "c"), pod("segue-1", "b")];
+        assert_eq!(stayed(&before, &after), ["segue-1"]);
+        assert_eq!(stayed(&before, &after[..1]), [""; 0]);
+    }
+
+    #[test]
+    fn a_lease_is_renewed_when_its_time_moves_on() {
+        let lease = |time: &str| json!({ "renewTime": time });
+        let (then, now) = (
+            lease("2026-01-01T00:00:09.999999Z"),
+            lease("2026-01-01T00:00:10.000000Z"),
+        );
+        assert!(renewed(&then, &now));
+        assert!(!renewed(&now, &now) && !renewed(&now, &then));
+        assert!(!renewed(&then, &json!({})));
     }
 }

@@ -15,7 +15,9 @@ mod lent;
 mod music;
 mod node;
 mod processes;
+mod record;
 mod release;
+mod said;
 mod scenario;
 mod store;
 

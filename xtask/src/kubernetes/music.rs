@@ -1,5 +1,7 @@
 //! The world outside the cluster: Discord and Lavalink at the node's address, and people in it who listen.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Args;
@@ -14,13 +16,56 @@ pub(super) struct World {
     pub(super) ready: Value,
 }
 
-/// A moment, to which what happened since is compared.
-#[derive(Clone, Debug)]
+/// Everything that went wrong until a moment, to which what goes wrong afterwards is compared. The first has nothing.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Moment {
-    now_ms: u64,
     identifies: u64,
     unheard: u64,
-    violations: usize,
+    violations: Vec<String>,
+    /// By guild and beginning, which stay the same while a gap grows.
+    gaps: BTreeMap<(String, u64), String>,
+}
+
+/// What went wrong between two moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noticed {
+    /// IDENTIFYs, each of which is a lost gateway session.
+    pub(super) identifies: u64,
+    /// Commands that were not acknowledged in time.
+    unheard: u64,
+    /// What the oracle found.
+    violations: Vec<String>,
+    /// Silences that nobody had asked for.
+    gaps: Vec<String>,
+}
+
+impl Moment {
+    /// What is here and was not there then.
+    fn since(&self, then: &Self) -> Noticed {
+        let gaps = self.gaps.iter().filter(|(gap, _)| !then.gaps.contains_key(gap));
+        Noticed {
+            identifies: self.identifies.saturating_sub(then.identifies),
+            unheard: self.unheard.saturating_sub(then.unheard),
+            violations: self.violations.iter().skip(then.violations.len()).cloned().collect(),
+            gaps: gaps.map(|(_, gap)| gap.clone()).collect(),
+        }
+    }
+}
+
+impl Noticed {
+    /// In words; empty when nobody noticed anything.
+    pub(super) fn words(self) -> Vec<String> {
+        let some = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let identifies = some(self.identifies, "IDENTIFYs were spent");
+        let unheard = some(self.unheard, "commands were not acknowledged in time");
+        let oracle = self.violations.into_iter().map(|found| format!("the oracle: {found}"));
+        identifies
+            .into_iter()
+            .chain(unheard)
+            .chain(oracle)
+            .chain(self.gaps)
+            .collect()
+    }
 }
 
 /// A guild as the world describes it: its id, a text channel, and a person in its voice channel.
@@ -123,17 +168,39 @@ impl World {
         Ok(shards.filter(|shard| shard["ready"] == true).count())
     }
 
-    /// Now.
-    pub(super) fn moment(&self) -> Result<Moment, String> {
+    /// Everything that went wrong until now.
+    fn moment(&self, guilds: &[Guild]) -> Result<Moment, String> {
         let counters = self.get("/counters")?;
         let interactions = &counters["interactions"];
         let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let mut gaps = BTreeMap::new();
+        for guild in guilds {
+            let audio = self.get(&format!("/guilds/{}/audio?since_ms=0", guild.id))?;
+            for gap in audio["gaps"].as_array().into_iter().flatten() {
+                let key = (guild.id.clone(), number(&gap["from_ms"]));
+                gaps.insert(key, format!("guild {}: a gap {gap}", guild.id));
+            }
+        }
+        let violations = self.get("/violations")?;
         Ok(Moment {
-            now_ms: number(&self.get("/world")?["now_ms"]),
             identifies: number(&counters["identify"]),
             unheard: number(&interactions["late"]) + number(&interactions["never"]),
-            violations: self.get("/violations")?.as_array().map_or(0, Vec::len),
+            violations: violations
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(Value::to_string)
+                .collect(),
+            gaps,
         })
+    }
+
+    /// How many commands were acknowledged in time until now.
+    pub(super) fn acknowledged(&self) -> Result<u64, String> {
+        let counters = self.get("/counters")?;
+        Ok(counters["interactions"]["acknowledged_in_time"]
+            .as_u64()
+            .unwrap_or_default())
     }
 
     /// Waits until every command that was issued is answered or too late.
@@ -150,29 +217,10 @@ impl World {
         })
     }
 
-    /// What went wrong since then, in words; empty when nobody noticed anything.
-    pub(super) fn noticed_since(&self, then: &Moment, guilds: &[Guild]) -> Result<Vec<String>, String> {
-        let now = self.moment()?;
-        let mut wrong = Vec::new();
-        if now.identifies > then.identifies {
-            wrong.push(format!("{} IDENTIFYs were spent", now.identifies - then.identifies));
-        }
-        if now.unheard > then.unheard {
-            wrong.push(format!(
-                "{} commands were not acknowledged in time",
-                now.unheard - then.unheard
-            ));
-        }
-        let violations = self.get("/violations")?;
-        let new = violations.as_array().into_iter().flatten().skip(then.violations);
-        wrong.extend(new.map(|violation| format!("the oracle: {violation}")));
-        for guild in guilds {
-            let audio = self.get(&format!("/guilds/{}/audio?since_ms={}", guild.id, then.now_ms))?;
-            let gaps = audio["gaps"].as_array().into_iter().flatten();
-            let new = gaps.filter(|gap| gap["from_ms"].as_u64().is_some_and(|from| from >= then.now_ms));
-            wrong.extend(new.map(|gap| format!("guild {}: a gap {gap}", guild.id)));
-        }
-        Ok(wrong)
+    /// What went wrong since then, and the moment from which the next look goes on: nothing is between two looks.
+    pub(super) fn noticed_since(&self, then: &Moment, guilds: &[Guild]) -> Result<(Noticed, Moment), String> {
+        let now = self.moment(guilds)?;
+        Ok((now.since(then), now))
     }
 
     fn get(&self, path: &str) -> Result<Value, String> {
@@ -192,5 +240,42 @@ impl World {
 
     fn control(&self, path: &str) -> String {
         format!("{}{path}", self.ready["control"].as_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(identifies: u64, violations: &[&str], gaps: &[(&str, u64)]) -> Moment {
+        let gap = |(guild, from): &(&str, u64)| (((*guild).to_owned(), *from), format!("{guild} from {from}"));
+        Moment {
+            identifies,
+            unheard: 0,
+            violations: violations.iter().map(|violation| (*violation).to_owned()).collect(),
+            gaps: gaps.iter().map(gap).collect(),
+        }
+    }
+
+    #[test]
+    fn of_three_looks_one_after_the_other_each_tells_only_what_is_new_and_all_together_everything() {
+        let looks = [
+            moment(12, &[], &[]),
+            moment(12, &["a"], &[("7", 40)]),
+            moment(13, &["a", "b"], &[("7", 30), ("7", 40), ("8", 40)]),
+        ];
+        let mut then = Moment::default();
+        let mut told = Vec::new();
+        for now in looks {
+            told.push(now.since(&then).words());
+            then = now;
+        }
+        let expected: [&[&str]; 3] = [
+            &["12 IDENTIFYs were spent"],
+            &["the oracle: a", "7 from 40"],
+            // The older gap is only known now, and is told all the same.
+            &["1 IDENTIFYs were spent", "the oracle: b", "7 from 30", "8 from 40"],
+        ];
+        assert_eq!(told, expected);
     }
 }

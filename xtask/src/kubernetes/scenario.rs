@@ -1,9 +1,11 @@
 //! The chart is installed, music plays everywhere, and then one thing after the other happens, while people go on using the
 //! bot. After each, nobody may have noticed.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bson::DateTime;
 use serde_json::{Value, json};
 
 use super::Args;
@@ -11,8 +13,10 @@ use super::acts::{self, Act};
 use super::kubectl::Kubectl;
 use super::music::{Guild, World};
 use super::node::{Node, until};
+use super::record::Record;
 use super::release::Release;
-use super::store::{Store, told};
+use super::said::Said;
+use super::store::{Death, Store, otherwise, told};
 use crate::progress::Progress;
 
 /// How often a command is issued while an act is on.
@@ -25,9 +29,18 @@ pub(super) struct Stage<'a> {
     pub(super) store: &'a Store,
     pub(super) replicas: u32,
     shards: usize,
+    /// When a pod was killed or deleted in this act.
+    struck: RefCell<Vec<DateTime>>,
 }
 
 impl Stage<'_> {
+    /// Told just before a pod is killed or deleted: from then on its death can be known.
+    pub(super) fn strikes(&self) -> Result<(), String> {
+        let now = self.store.now()?;
+        self.struck.borrow_mut().push(now);
+        Ok(())
+    }
+
     /// The right number of pods is ready, and every shard is connected.
     pub(super) fn calm(&self, replicas: u32) -> Result<(), String> {
         until(&format!("{replicas} ready pods"), || {
@@ -77,9 +90,14 @@ pub(super) fn play(node: &Node, image: &str, args: &Args, progress: Progress) ->
         store: &store,
         replicas: args.replicas,
         shards: args.shards as usize,
+        struck: RefCell::default(),
     };
+    let said = Said::start(node)?;
     let placed = release.place(&world, &store);
-    let went = placed.and_then(|()| perform_all(&stage, &release, node.own, args, progress));
+    let went = placed.and_then(|()| {
+        let record = Record::new(&stage, said, progress)?;
+        perform_all(record, &release, node.own, args)
+    });
     if went.is_err() {
         release.keep_what_pods_say();
     }
@@ -90,13 +108,8 @@ pub(super) fn play(node: &Node, image: &str, args: &Args, progress: Progress) ->
     went.and(release.leave_no_namespace())
 }
 
-fn perform_all(
-    stage: &Stage<'_>,
-    release: &Release<'_>,
-    own: bool,
-    args: &Args,
-    progress: Progress,
-) -> Result<(), String> {
+fn perform_all(mut record: Record<'_>, release: &Release<'_>, own: bool, args: &Args) -> Result<(), String> {
+    let (stage, progress) = (record.stage, record.progress);
     let before = release.there()?;
     release.install()?;
     stage.calm(args.replicas)?;
@@ -104,63 +117,68 @@ fn perform_all(
     release.test()?;
     release.test_without_rights()?;
     progress.say("the doctor in a pod finds nothing wrong, and without rights what it lacks");
-    let guilds = stage.world.guilds()?;
-    for guild in &guilds {
+    for guild in &record.guilds {
         stage.world.play(guild)?;
     }
-    progress.say(&format!("music plays in {} guilds", guilds.len()));
-    let mut noticed = Vec::new();
+    let mut noticed = record.look()?;
+    // Each shard has to log in once.
+    noticed.identifies = noticed.identifies.saturating_sub(args.shards.into());
+    let tale = format!("music plays in {} guilds", record.guilds.len());
+    record.judge("installed", &tale, noticed.words())?;
     for act in acts::asked(args.only.as_deref())? {
         if act.replicas > args.replicas || (act.within && !own) {
             progress.say(&format!("skipped: {}", act.name));
-            continue;
+        } else {
+            perform(&mut record, act)?;
         }
-        let wrong = perform(stage, act, &guilds, progress)?;
-        noticed.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", act.name)));
     }
-    leave_and_return(stage, release, &before, &guilds, progress)?;
-    if noticed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("people noticed:\n  {}", noticed.join("\n  ")))
-    }
+    leave_and_return(&mut record, release, &before)?;
+    let noticed = record.look()?;
+    let tale = format!("{} commands were acknowledged in time", stage.world.acknowledged()?);
+    record.judge("afterwards", &tale, noticed.words())?;
+    record.end()
 }
 
-/// One act, with people who use the bot meanwhile. What they noticed.
-fn perform(stage: &Stage<'_>, act: &Act, guilds: &[Guild], progress: Progress) -> Result<Vec<String>, String> {
-    let (before, since) = (stage.world.moment()?, stage.store.now()?);
+/// One act, with people who use the bot meanwhile.
+fn perform(record: &mut Record<'_>, act: &Act) -> Result<(), String> {
+    let (stage, progress) = (record.stage, record.progress);
+    let since = stage.store.now()?;
+    stage.struck.take();
     let clock = Progress::start();
     let over = AtomicBool::new(false);
+    let (world, guilds) = (stage.world, &record.guilds);
     let done = std::thread::scope(|scope| {
-        let people = scope.spawn(|| use_the_bot(stage.world, guilds, &over));
+        let people = scope.spawn(|| use_the_bot(world, guilds, &over));
         let done = (act.run)(stage).and_then(|()| stage.calm(stage.replicas));
         over.store(true, Ordering::Relaxed);
         let used = people.join().unwrap_or_else(|_| Err("people stopped".to_owned()));
         done.and(used)
     });
     let issued = done.map_err(|error| format!("{}: {error}", act.name))?;
-    stage.world.settled()?;
-    let wrong = stage.world.noticed_since(&before, guilds)?;
-    let verdict = match wrong.len() {
-        0 => "nobody noticed".to_owned(),
-        many => format!("{many} things were noticed"),
-    };
+    let mut wrong = record.look()?.words();
+    let recoveries = record.recoveries()?;
+    // Discord and Lavalink stay up, so there is no excuse for more.
+    wrong.extend(otherwise(&recoveries, &["carried_on"]));
     let took = clock.elapsed().as_secs_f64();
-    progress.say(&format!("{}: {verdict}; {issued} commands in {took:.0} s", act.name));
-    for wrong in &wrong {
-        progress.say(&format!("    {wrong}"));
-    }
+    record.judge(act.name, &format!("{issued} commands in {took:.0} s"), wrong)?;
     for death in stage.store.deaths(since)? {
-        let after = (death.at.timestamp_millis() - since.timestamp_millis()).max(0);
-        progress.say(&format!(
-            "    {} was declared dead after {after} ms: {}",
-            death.name, death.why
-        ));
+        progress.say(&format!("    {}", after(&death, &stage.struck.borrow(), since)));
     }
-    for line in told(&stage.store.recoveries(since)?) {
+    for line in told(&recoveries) {
         progress.say(&format!("    {line}"));
     }
-    Ok(wrong)
+    Ok(())
+}
+
+/// How long it took until a death was known: from the last time that a pod was killed before it, or from the act's beginning.
+fn after(death: &Death, struck: &[DateTime], began: DateTime) -> String {
+    let last = struck.iter().filter(|then| **then <= death.at).max();
+    let ms = |then: DateTime| death.at.timestamp_millis() - then.timestamp_millis();
+    let when = last.map_or_else(
+        || format!("{} ms after it began", ms(began)),
+        |then| format!("{} ms after the kill", ms(*then)),
+    );
+    format!("{} was declared dead {when}: {}", death.name, death.why)
 }
 
 /// Commands that change what is stored and nothing that is heard, so that no silence is explained by them. How many.
@@ -179,30 +197,47 @@ fn use_the_bot(world: &World, guilds: &[Guild], over: &AtomicBool) -> Result<usi
 }
 
 /// Uninstalling leaves nothing of the release; installing again on the same MongoDB brings every guild back.
-fn leave_and_return(
-    stage: &Stage<'_>,
-    release: &Release<'_>,
-    before: &[String],
-    guilds: &[Guild],
-    progress: Progress,
-) -> Result<(), String> {
+fn leave_and_return(record: &mut Record<'_>, release: &Release<'_>, before: &[String]) -> Result<(), String> {
+    let (stage, progress) = (record.stage, record.progress);
     let clock = Progress::start();
     release.uninstall(before)?;
     let took = clock.elapsed().as_secs_f64();
     progress.say(&format!("helm uninstall left nothing, after {took:.0} s"));
-    let (then, since) = (stage.world.moment()?, stage.store.now()?);
     release.install()?;
     stage.calm(stage.replicas)?;
-    for guild in guilds {
+    for guild in &record.guilds {
         until(&format!("music in {} again", guild.id), || stage.world.hears(guild))?;
     }
-    let wrong = stage.world.noticed_since(&then, guilds)?;
-    progress.say(&format!("installed again: music plays in {} guilds", guilds.len()));
-    for line in told(&stage.store.recoveries(since)?) {
+    let wrong = record.look()?.words();
+    let tale = format!("music plays in {} guilds", record.guilds.len());
+    record.judge("installed again", &tale, wrong)?;
+    for line in told(&record.recoveries()?) {
         progress.say(&format!("    {line}"));
     }
-    for wrong in wrong {
-        progress.say(&format!("    {wrong}"));
-    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_death_is_counted_from_the_kill_before_it_and_not_from_the_beginning_of_the_act() {
+        let at = DateTime::from_millis;
+        let death = Death {
+            name: "segue-1".to_owned(),
+            why: "refused".to_owned(),
+            at: at(9_000),
+        };
+        let told = |struck: &[i64]| {
+            let struck: Vec<DateTime> = struck.iter().copied().map(at).collect();
+            after(&death, &struck, at(1_000))
+        };
+        let dead = "segue-1 was declared dead";
+        assert_eq!(told(&[]), format!("{dead} 8000 ms after it began: refused"));
+        assert_eq!(
+            told(&[2_000, 8_700, 9_500]),
+            format!("{dead} 300 ms after the kill: refused")
+        );
+    }
 }

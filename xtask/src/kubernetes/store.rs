@@ -37,8 +37,12 @@ pub(super) struct Death {
 /// How one guild was carried on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Recovery {
-    /// How it ended, and what set it off.
-    pub(super) what: String,
+    /// The guild's id.
+    guild: String,
+    /// How it ended.
+    outcome: String,
+    /// What set it off.
+    trigger: String,
     /// Milliseconds from the first sign.
     pub(super) took_ms: i64,
     /// Milliseconds of silence.
@@ -119,6 +123,12 @@ impl Store {
         Ok(rows.iter().filter_map(row).collect())
     }
 
+    /// Whether this member lives, which is more than that it once did.
+    pub(super) fn lives(&self, member: &str) -> Result<bool, String> {
+        let alive = doc! { "_id": member, "state": { "$in": ["live", "draining"] } };
+        Ok(!self.find("members", alive)?.is_empty())
+    }
+
     /// The name of the replica that this member is.
     pub(super) fn name_of(&self, member: &str) -> Result<String, String> {
         let rows = self.find("members", doc! { "_id": member })?;
@@ -184,21 +194,38 @@ impl Store {
 }
 
 fn recovery(row: &Document) -> Option<Recovery> {
-    let (outcome, trigger) = (row.get_str("outcome").ok()?, row.get_str("trigger").ok()?);
+    let text = |key: &str| row.get_str(key).ok().map(str::to_owned);
     Some(Recovery {
-        what: format!("{outcome} after {trigger}"),
+        guild: text("guild")?,
+        outcome: text("outcome")?,
+        trigger: text("trigger")?,
         took_ms: row.get_i64("took_ms").ok()?,
         gap_ms: row.get_i64("gap_ms").ok()?,
     })
 }
 
+impl Recovery {
+    /// How it ended, and what set it off.
+    fn what(&self) -> String {
+        format!("{} after {}", self.outcome, self.trigger)
+    }
+}
+
+/// Recoveries that ended otherwise than they had to, in words.
+pub(super) fn otherwise(recoveries: &[Recovery], wanted: &[&str]) -> Vec<String> {
+    let other = recoveries.iter().filter(|one| !wanted.contains(&one.outcome.as_str()));
+    other
+        .map(|one| format!("guild {}: {}", one.guild, one.what()))
+        .collect()
+}
+
 /// Recoveries for people: for each kind how many, how long they took, and the longest silence.
 pub(super) fn told(recoveries: &[Recovery]) -> Vec<String> {
-    let mut kinds: Vec<&str> = recoveries.iter().map(|recovery| recovery.what.as_str()).collect();
+    let mut kinds: Vec<String> = recoveries.iter().map(Recovery::what).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    let of_kind = |kind: &str| {
-        let these = recoveries.iter().filter(|recovery| recovery.what == kind);
+    let of_kind = |kind: &String| {
+        let these = recoveries.iter().filter(|recovery| recovery.what() == *kind);
         let mut took: Vec<i64> = these.clone().map(|recovery| recovery.took_ms).collect();
         took.sort_unstable();
         let middle = took.get(took.len() / 2).copied().unwrap_or_default();
@@ -209,7 +236,7 @@ pub(super) fn told(recoveries: &[Recovery]) -> Vec<String> {
             took.len()
         )
     };
-    kinds.into_iter().map(of_kind).collect()
+    kinds.iter().map(of_kind).collect()
 }
 
 #[cfg(test)]
@@ -218,28 +245,39 @@ mod tests {
 
     #[test]
     fn a_recovery_is_read_from_its_row() {
-        let row = doc! { "outcome": "carried_on", "trigger": "crash", "took_ms": 90_i64, "gap_ms": 0_i64 };
+        let row = doc! {
+            "guild": "7", "outcome": "carried_on", "trigger": "crash", "took_ms": 90_i64, "gap_ms": 0_i64,
+        };
         let read = recovery(&row).unwrap();
-        assert_eq!(
-            (read.what.as_str(), read.took_ms, read.gap_ms),
-            ("carried_on after crash", 90, 0)
-        );
+        assert_eq!(read, one("carried_on", 90, 0));
         assert_eq!(recovery(&doc! { "outcome": "carried_on" }), None);
     }
 
     #[test]
-    fn recoveries_are_told_by_kind() {
-        let one = |what: &str, took_ms, gap_ms| Recovery {
-            what: what.to_owned(),
+    fn a_recovery_that_ended_worse_than_it_had_to_is_told() {
+        let all = [one("carried_on", 5, 0), one("failed", 9, 9)];
+        assert_eq!(otherwise(&all, &["carried_on"]), ["guild 7: failed after crash"]);
+        assert_eq!(otherwise(&all, &["carried_on", "failed"]), [""; 0]);
+    }
+
+    fn one(outcome: &str, took_ms: i64, gap_ms: i64) -> Recovery {
+        Recovery {
+            guild: "7".to_owned(),
+            outcome: outcome.to_owned(),
+            trigger: "crash".to_owned(),
             took_ms,
             gap_ms,
-        };
+        }
+    }
+
+    #[test]
+    fn recoveries_are_told_by_kind() {
         let all = [one("b", 90, 0), one("a", 5, 0), one("b", 30, 7)];
         assert_eq!(
             told(&all),
             [
-                "1 a: half within 5 ms, all within 5 ms; longest gap 0 ms",
-                "2 b: half within 90 ms, all within 90 ms; longest gap 7 ms",
+                "1 a after crash: half within 5 ms, all within 5 ms; longest gap 0 ms",
+                "2 b after crash: half within 90 ms, all within 90 ms; longest gap 7 ms",
             ]
         );
     }
