@@ -16,6 +16,7 @@ mod music;
 mod node;
 mod processes;
 mod record;
+mod reinstall;
 mod release;
 mod said;
 mod scenario;

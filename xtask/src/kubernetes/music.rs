@@ -36,7 +36,7 @@ pub(super) struct Noticed {
     /// What the oracle found.
     violations: Vec<String>,
     /// Silences that nobody had asked for.
-    gaps: Vec<String>,
+    pub(super) gaps: Vec<String>,
 }
 
 impl Moment {
@@ -68,6 +68,13 @@ impl Noticed {
     }
 }
 
+/// A track, and where it is heard or was heard last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) track: String,
+    pub(super) position_ms: u64,
+}
+
 /// A guild as the world describes it: its id, a text channel, and a person in its voice channel.
 #[derive(Clone, Debug)]
 pub(super) struct Guild {
@@ -75,6 +82,20 @@ pub(super) struct Guild {
     text: String,
     voice: String,
     person: String,
+}
+
+#[cfg(test)]
+impl Guild {
+    /// One with this id.
+    pub(super) fn named(id: &str) -> Self {
+        let none = String::new;
+        Self {
+            id: id.to_owned(),
+            text: none(),
+            voice: none(),
+            person: none(),
+        }
+    }
 }
 
 impl World {
@@ -223,6 +244,38 @@ impl World {
         Ok((now.since(then), now))
     }
 
+    /// The simulator's clock.
+    pub(super) fn now_ms(&self) -> Result<u64, String> {
+        let world = self.get("/world?guilds=none")?;
+        world["now_ms"].as_u64().ok_or_else(|| format!("no clock in {world}"))
+    }
+
+    /// What is heard in this guild, or was heard last.
+    pub(super) fn heard(&self, guild: &Guild) -> Result<Heard, String> {
+        let audio = self.get(&format!("/guilds/{}/audio?since_ms=0", guild.id))?;
+        let last = audio["segments"].as_array().and_then(|all| all.last());
+        last.and_then(|segment| heard(segment, "position_to_ms"))
+            .ok_or_else(|| format!("nothing was ever heard in {}: {audio}", guild.id))
+    }
+
+    /// Where in what track the music began that is heard after this moment.
+    pub(super) fn heard_first(&self, guild: &Guild, since_ms: u64) -> Result<Heard, String> {
+        let audio = self.get(&format!("/guilds/{}/audio?since_ms={since_ms}", guild.id))?;
+        let first = audio["segments"].as_array().and_then(|all| all.first());
+        first
+            .and_then(|segment| heard(segment, "position_from_ms"))
+            .ok_or_else(|| format!("silence in {} since {since_ms} ms: {audio}", guild.id))
+    }
+
+    /// Every Lavalink node restarts with nothing in its memory.
+    pub(super) fn restart_nodes(&self) -> Result<(), String> {
+        for node in self.nodes() {
+            let fault = json!({ "kind": "restart_node", "node": node["name"], "down_ms": 1_000 });
+            self.post("/faults", &fault)?;
+        }
+        Ok(())
+    }
+
     fn get(&self, path: &str) -> Result<Value, String> {
         let url = self.control(path);
         let answer = ureq::get(&url).call().map_err(|error| format!("{url}: {error}"))?;
@@ -241,6 +294,13 @@ impl World {
     fn control(&self, path: &str) -> String {
         format!("{}{path}", self.ready["control"].as_str().unwrap_or_default())
     }
+}
+
+fn heard(segment: &Value, position: &str) -> Option<Heard> {
+    Some(Heard {
+        track: segment["track"].as_str()?.to_owned(),
+        position_ms: segment[position].as_u64()?,
+    })
 }
 
 #[cfg(test)]

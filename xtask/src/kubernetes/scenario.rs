@@ -14,6 +14,7 @@ use super::kubectl::Kubectl;
 use super::music::{Guild, World};
 use super::node::{Node, until};
 use super::record::Record;
+use super::reinstall;
 use super::release::Release;
 use super::said::Said;
 use super::store::{Death, Store, otherwise, told};
@@ -132,7 +133,7 @@ fn perform_all(mut record: Record<'_>, release: &Release<'_>, own: bool, args: &
             perform(&mut record, act)?;
         }
     }
-    leave_and_return(&mut record, release, &before)?;
+    reinstall::leave_and_return(&mut record, release, &before)?;
     let noticed = record.look()?;
     let tale = format!("{} commands were acknowledged in time", stage.world.acknowledged()?);
     record.judge("afterwards", &tale, noticed.words())?;
@@ -194,27 +195,6 @@ fn use_the_bot(world: &World, guilds: &[Guild], over: &AtomicBool) -> Result<usi
         std::thread::sleep(EVERY);
     }
     Err("there is no guild".to_owned())
-}
-
-/// Uninstalling leaves nothing of the release; installing again on the same MongoDB brings every guild back.
-fn leave_and_return(record: &mut Record<'_>, release: &Release<'_>, before: &[String]) -> Result<(), String> {
-    let (stage, progress) = (record.stage, record.progress);
-    let clock = Progress::start();
-    release.uninstall(before)?;
-    let took = clock.elapsed().as_secs_f64();
-    progress.say(&format!("helm uninstall left nothing, after {took:.0} s"));
-    release.install()?;
-    stage.calm(stage.replicas)?;
-    for guild in &record.guilds {
-        until(&format!("music in {} again", guild.id), || stage.world.hears(guild))?;
-    }
-    let wrong = record.look()?.words();
-    let tale = format!("music plays in {} guilds", record.guilds.len());
-    record.judge("installed again", &tale, wrong)?;
-    for line in told(&record.recoveries()?) {
-        progress.say(&format!("    {line}"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -38,9 +38,9 @@ pub(super) struct Death {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Recovery {
     /// The guild's id.
-    guild: String,
+    pub(super) guild: String,
     /// How it ended.
-    outcome: String,
+    pub(super) outcome: String,
     /// What set it off.
     trigger: String,
     /// Milliseconds from the first sign.
@@ -193,7 +193,8 @@ impl Store {
     }
 }
 
-fn recovery(row: &Document) -> Option<Recovery> {
+/// A row as it is stored.
+pub(super) fn recovery(row: &Document) -> Option<Recovery> {
     let text = |key: &str| row.get_str(key).ok().map(str::to_owned);
     Some(Recovery {
         guild: text("guild")?,
