@@ -39,7 +39,7 @@ impl Default for OtelSettings {
 }
 
 /// A collector of one signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Collector {
     /// The whole URL for HTTP; scheme, host and port for gRPC.
     pub endpoint: String,
@@ -47,6 +47,16 @@ pub struct Collector {
     pub protocol: Protocol,
     /// How long one export may take.
     pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Collector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collector")
+            .field("endpoint", &super::show::without_user(&self.endpoint))
+            .field("protocol", &self.protocol)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
 }
 
 impl Collector {

@@ -69,7 +69,7 @@ fn masked(key: &Key, text: &str) -> String {
 }
 
 /// An address without user and password, should somebody have put them into one that needs none.
-fn without_user(text: &str) -> String {
+pub(super) fn without_user(text: &str) -> String {
     let Some((user, rest)) = text.rsplit_once('@') else {
         return text.to_owned();
     };

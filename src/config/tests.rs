@@ -89,11 +89,18 @@ fn source(effective: &Effective, key: &str) -> String {
     row.source.clone()
 }
 
-/// The settings, their table, problems and warnings, for people and for developers.
+/// Table, problems and warnings, for people and for developers, and of the settings what tells of collectors.
 fn all_that_is_shown(effective: &Effective) -> String {
-    let problems: Vec<String> = effective.problems.iter().map(ToString::to_string).collect();
-    let table = show::table(&effective.rows);
-    format!("{effective:?}\n{table}\n{}", problems.join("\n"))
+    let Effective {
+        settings,
+        rows,
+        problems,
+        warnings,
+    } = effective;
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let (table, lines) = (show::table(rows), lines.join("\n"));
+    let collectors = settings.as_ref().map(|settings| &settings.otel);
+    format!("{rows:?}\n{problems:?}\n{warnings:?}\n{collectors:?}\n{table}\n{lines}")
 }
 
 #[test]
@@ -332,7 +339,8 @@ fn no_secret_is_ever_shown_whatever_is_wrong_with_it() {
                     .env(&format!("{key}_FILE"), "/s")
                     .file("/s", &value),
             ] {
-                let all = all_that_is_shown(&world.load());
+                let effective = world.load();
+                let all = format!("{}\n{:?}", all_that_is_shown(&effective), effective.settings);
                 assert!(!all.contains(SECRET), "{key}={value}: {all}");
             }
         }
