@@ -71,7 +71,11 @@ pub(super) async fn run(shard: Shard, ending: Ending) -> Result<Option<String>, 
         return Ok(None);
     };
     let marking = || Loading::begin(store, &shard.member.id, claimed);
-    let sealing = || store.seal(shard.number, claimed.previous.as_ref(), &shard.member.id);
+    let sealing = || async {
+        store.regroup(shard.identity.shards).await?;
+        let previous = claimed.previous.as_ref();
+        store.seal(shard.number, previous, &shard.member.id).await
+    };
     // Taking harms nobody; nothing is looked into before the mark stands.
     let (marked, taken) = tokio::join!(
         retry("say that the shard is being loaded", stop, marking),

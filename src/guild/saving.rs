@@ -248,7 +248,6 @@ impl Actor {
         self.saving.under_way = Some(rev);
         let write = GuildWrite {
             id: self.guild,
-            shard: self.around.shard,
             owner: self.owner().clone(),
             epoch: self.saving.epoch,
             rev,

@@ -52,6 +52,8 @@ pub(crate) const FINAL_KEPT_MS: i64 = 24 * 3_600 * 1_000;
 pub const FAILURES_UNTIL_QUARANTINE: u32 = 3;
 /// How long a failure counts, milliseconds of the store's clock.
 pub const FAILURES_COUNT_MS: i64 = 5 * 60 * 1_000;
+/// The fact that says under how many shards the guilds' rows stand.
+const REGROUPED: &str = "guilds_by_shards";
 /// How many recoveries are kept.
 pub const RECOVERIES_KEPT: usize = 500;
 
@@ -143,7 +145,7 @@ pub struct Origin {
 pub struct GuildRow {
     /// The guild.
     pub id: GuildId,
-    /// Its shard when last written.
+    /// Its shard when it was taken last.
     pub shard: u32,
     /// Who owns it.
     pub owner: Option<MemberId>,
@@ -198,8 +200,6 @@ pub struct Quarantined {
 pub struct GuildWrite {
     /// The guild.
     pub id: GuildId,
-    /// Its shard.
-    pub shard: u32,
     /// The writer.
     pub owner: MemberId,
     /// The writer's epoch.
@@ -331,6 +331,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn release_shard<'a>(&'a self, id: u32, me: &'a MemberId, epoch: Epoch, trace: Option<&'a str>)
     -> Answer<'a, bool>;
 
+    /// Puts every guild, whoever owns it, under the shard that it has when there are `shards` in all
+    /// ([`shard_of`](crate::model::ids::shard_of)). To be called before the guilds of a shard are taken: where another number
+    /// ruled before, they stand elsewhere. Costs one small read while the number stays the same. Idempotent. Takes up to
+    /// [`SHARD_DEADLINE`].
+    fn regroup(&self, shards: u32) -> Answer<'_, ()>;
     /// Takes every guild of a shard that `previous`, nobody, or a fenced or gone member owns: owner `me`, epoch + 1. Nothing
     /// is looked into. Idempotent. Takes up to [`SHARD_DEADLINE`].
     fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()>;
@@ -341,7 +346,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// only ids and epochs, soonest track end first. Takes up to [`SHARD_DEADLINE`].
     fn sealed_unread<'a>(&'a self, shard: u32, me: &'a MemberId) -> Answer<'a, Unread>;
     /// Takes one guild when an event for it arrives first; creates the document (epoch 1) if there is none.
-    /// [`GuildClaim::Theirs`] when a member that is not `previous`, fenced or gone owns it. Idempotent for its owner.
+    /// [`GuildClaim::Theirs`] when a member that is not `previous`, fenced or gone owns it. Idempotent for its owner in that
+    /// shard; from another shard of the owner's it is taken like another's, so that only one of them goes on writing.
     fn claim_guild<'a>(
         &'a self,
         id: GuildId,

@@ -249,6 +249,10 @@ impl Store for Observed {
         Box::pin(self.call(SHARDS, "release_shard", |done| *done, call))
     }
 
+    fn regroup(&self, shards: u32) -> Answer<'_, ()> {
+        Box::pin(self.call(GUILDS, "regroup", any, self.store.regroup(shards)))
+    }
+
     fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()> {
         let call = self.store.seal(shard, previous, me);
         Box::pin(self.call(GUILDS, "seal", any, call))

@@ -251,7 +251,6 @@ async fn copy(store: &SharedStore, seed: &MemberId, played: &Head, place: &Place
     };
     let write = GuildWrite {
         id,
-        shard: 0,
         owner: seed.clone(),
         epoch: row.epoch,
         rev: Rev(row.rev.0 + 1),

@@ -37,6 +37,12 @@ impl Seen {
         self.scan.members.get(at)
     }
 
+    /// When a member that is fenced or gone by now renewed last, by the store's clock.
+    pub(super) fn last_sign_of_the_dead(&self) -> Option<i64> {
+        let dead = self.scan.members.iter().filter(|row| row.state.is_final());
+        dead.map(|row| row.renewed_ms).max()
+    }
+
     pub(super) fn shard(&self, id: u32) -> Option<&ShardRow> {
         let at = self.scan.shards.binary_search_by_key(&id, |row| row.id).ok()?;
         self.scan.shards.get(at)

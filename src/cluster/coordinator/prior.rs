@@ -56,8 +56,12 @@ impl Prior {
             assigned_ms,
             ..Moments::default()
         };
+        // Where the number of shards changed, guilds come to a shard that was nobody's, or not for long: their owners had
+        // other shards.
+        let last_sign = seen.last_sign_of_the_dead();
         let Some(released) = &row.released else {
             return Self {
+                alive_until_ms: last_sign.map_or(0, |at| at + seen.offset_ms),
                 moments,
                 ..Self::default()
             };
@@ -69,7 +73,7 @@ impl Prior {
         Self {
             previous: Some(released.by.clone()),
             cause: if stays { Cause::Rebalance } else { Cause::Handover },
-            alive_until_ms: at_ms,
+            alive_until_ms: last_sign.map_or(at_ms, |sign| at_ms.max(sign + seen.offset_ms)),
             seq: None,
             death: None,
             moments: Moments {
@@ -178,6 +182,37 @@ mod tests {
         };
         assert_eq!(trace(MemberState::Fenced).as_deref(), Some("the death"));
         assert_eq!(trace(MemberState::Gone).as_deref(), Some("the move"));
+    }
+
+    #[test]
+    fn guilds_that_come_to_a_shard_that_was_nobodys_were_driven_until_the_last_owner_of_any_shard_was_heard_of() {
+        use MemberState::{Fenced, Gone, Live};
+        // The shard as released, the members with their last renewals (offset 100), and until when guilds were driven.
+        type Case = (Option<&'static str>, &'static [(MemberState, i64)], i64);
+        let table: [Case; 5] = [
+            (None, &[], 0),
+            (None, &[(Live, 900)], 0),
+            (None, &[(Fenced, 700), (Gone, 600), (Live, 900)], 800),
+            (Some("a"), &[(Live, 900)], 105),
+            (Some("a"), &[(Gone, 700)], 800),
+        ];
+        for (released, members, expected) in table {
+            let members = members
+                .iter()
+                .enumerate()
+                .map(|(number, (state, renewed_ms))| MemberRow {
+                    state: *state,
+                    renewed_ms: *renewed_ms,
+                    ..MemberRow::new(MemberId(format!("m{number}")), "m".to_owned())
+                });
+            let scan = Scan {
+                now_ms: 1_000,
+                members: members.collect(),
+                ..Scan::default()
+            };
+            let prior = Prior::of(&row(None, released), &Seen::new(scan, 0, 1_100), &Evidence::default());
+            assert_eq!(prior.alive_until_ms, expected, "{released:?} {expected}");
+        }
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReturnDocument, UpdateModifications};
 use tokio::time::Instant;
 
 use super::link::{Kind, Link, Outcome, is_duplicate, meaning};
-use super::members::finals;
+use super::members::{finals, meta, put_meta};
 use super::value::{count, from_bson, int, to_bson};
 use crate::model::ids::{Epoch, GuildId, MemberId};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists, SCHEMA};
 use crate::store::row::{StoredGuild, claimed, sort_by_end, sort_into, unreadable, unwritable};
 use crate::store::{
-    GuildClaim, GuildRow, OPERATION_DEADLINE, Quarantined, SHARD_DEADLINE, Sealed, StoreError, Unread, schema,
+    GuildClaim, GuildRow, OPERATION_DEADLINE, Quarantined, REGROUPED, SHARD_DEADLINE, Sealed, StoreError, Unread,
+    schema,
 };
 
 pub(super) const GUILDS: &str = "guilds";
@@ -81,6 +82,24 @@ async fn takeable(link: &Link, previous: Option<&MemberId>, me: &MemberId) -> Re
     let previous = previous.map(|member| member.0.clone());
     let members = finals.into_iter().chain(previous).filter(|id| *id != me.0);
     Ok(members.map(Bson::String).chain([Bson::Null]).collect())
+}
+
+/// Every guild stands under the shard that it has when there are `shards` in all.
+pub(super) async fn regroup(link: &Link, shards: u32) -> Result<(), StoreError> {
+    let stored = meta(link, REGROUPED).await?;
+    if stored == Some(shards.into()) {
+        return Ok(());
+    }
+    // The server cannot shift, but of what remains of 4,194,304 times the number, a double holds every bit. Of snowflakes
+    // that a BSON integer cannot hold there will be none before 2084.
+    let rest = doc! { "$mod": ["$_id", i64::from(shards.max(1)) << 22] };
+    let shard = doc! { "$toLong": { "$floor": { "$divide": [rest, 1_i64 << 22] } } };
+    let filter = doc! { "_id": { "$gte": 0_i64 }, "$expr": { "$ne": ["$shard", &shard] } };
+    let update = vec![doc! { "$set": { "shard": shard } }];
+    of_a_shard(link, "putting guilds under their shards", filter, update).await?;
+    put_meta(link, REGROUPED, stored.as_ref(), &shards.into())
+        .await
+        .map(drop)
 }
 
 /// Every guild of the shard that may be taken is ours.
@@ -159,8 +178,13 @@ pub(super) async fn sealed_unread(link: &Link, shard: u32, me: &MemberId) -> Res
 
 /// Changes all that match in one operation. What changes must not match any more: so it may be tried again, and when
 /// nobody knows whether it happened, it did if nothing matches.
-async fn of_a_shard(link: &Link, what: &'static str, filter: Document, update: Document) -> Result<(), StoreError> {
-    let (guilds, wanted) = (link.collection(GUILDS), filter.clone());
+async fn of_a_shard(
+    link: &Link,
+    what: &'static str,
+    filter: Document,
+    update: impl Into<UpdateModifications>,
+) -> Result<(), StoreError> {
+    let (guilds, wanted, update) = (link.collection(GUILDS), filter.clone(), update.into());
     let write = async move { guilds.update_many(wanted, update).await };
     let deadline = Instant::now() + SHARD_DEADLINE;
     match link.certain(deadline, what, write).await? {
@@ -220,10 +244,11 @@ async fn take(
     let empty = schema::write(&Head::default(), Some(&Lists::default()), write_schema).map_err(unwritable)?;
     let or = |field: &str, value: Bson| doc! { "$ifNull": [field, { "$literal": value }] };
     let next = doc! { "$add": [or("$epoch", 0_i64.into()), 1_i64] };
+    let mine = doc! { "$and": [{ "$eq": ["$owner", &me.0] }, { "$eq": ["$shard", i64::from(shard)] }] };
     let mut set = doc! {
-        "epoch": { "$cond": [{ "$eq": ["$owner", &me.0] }, "$epoch", next] },
+        "epoch": { "$cond": [mine, "$epoch", next] },
         "owner": { "$literal": &me.0 },
-        "shard": { "$cond": [{ "$eq": ["$owner", &me.0] }, "$shard", i64::from(shard)] },
+        "shard": i64::from(shard),
         "rev": or("$rev", 0_i64.into()),
         "active": or("$active", false.into()),
         "schema": or("$schema", i64::from(empty.schema).into()),

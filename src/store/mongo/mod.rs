@@ -270,6 +270,10 @@ impl Store for MongoStore {
         })
     }
 
+    fn regroup(&self, shards: u32) -> Answer<'_, ()> {
+        Box::pin(guilds::regroup(&self.link, shards))
+    }
+
     fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()> {
         Box::pin(guilds::seal(&self.link, shard, previous, me))
     }

@@ -93,7 +93,7 @@ fn statement(write: &GuildWrite, lists: Option<&Lists>, schema: u32) -> Result<(
         "rev": { "$lt": rev }, "schema": readable,
     };
     let mut set = doc! {
-        "shard": i64::from(write.shard), "rev": rev, "active": write.active, "ends_at_ms": write.ends_at_ms,
+        "rev": rev, "active": write.active, "ends_at_ms": write.ends_at_ms,
         "schema": i64::from(record.schema), "head": to_bson(record.head), "anchor": anchor,
     };
     let mut update = Document::new();

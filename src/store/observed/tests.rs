@@ -32,7 +32,6 @@ impl Observer for Heard {
 fn write(owner: &MemberId, epoch: Epoch, lists: Option<Lists>) -> GuildWrite {
     GuildWrite {
         id: GuildId::new(7),
-        shard: 0,
         owner: owner.clone(),
         epoch,
         rev: Rev(1),

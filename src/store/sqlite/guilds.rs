@@ -4,13 +4,15 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
 use super::fault::OrFailed as _;
-use super::tables::text;
+use super::tables::{meta, put_meta, text};
 use crate::model::ids::{Epoch, GuildId, MemberId};
 use crate::model::position::Anchor;
 use crate::model::record::{Head, Lists};
 use crate::store::row::{Claim, Judged, StoredGuild, claimed, judge, sort_by_end, sort_into, unreadable, unwritable};
 use crate::store::schema::{self, Record, head_contains_lists};
-use crate::store::{Checkpoint, GuildClaim, GuildRow, GuildWrite, Quarantined, Sealed, StoreError, Unread, Written};
+use crate::store::{
+    Checkpoint, GuildClaim, GuildRow, GuildWrite, Quarantined, REGROUPED, Sealed, StoreError, Unread, Written,
+};
 
 const SELECT: &str = "SELECT g.id, g.shard, g.owner, g.epoch, g.rev, g.active, g.ends_at_ms,
     g.anchor_position_ms, g.anchor_at_ms, g.anchor_speed, h.head, l.lists, g.quarantined
@@ -86,6 +88,19 @@ pub(super) fn one(db: &Connection, id: GuildId) -> Result<Option<GuildRow>, Stor
     stored(db, id)?
         .map(|stored| stored.into_row().map_err(|why| unreadable(id, why)))
         .transpose()
+}
+
+/// Every guild stands under the shard that it has when there are `shards` in all.
+pub(super) fn regroup(db: &Connection, shards: u32) -> Result<(), StoreError> {
+    // SQLite shifts signs along, snowflakes have none.
+    let shard = "((id >> 22) & 0x3FFFFFFFFFF) % ?1";
+    db.execute(
+        &format!("UPDATE guilds SET shard = {shard} WHERE shard <> {shard}"),
+        [shards.max(1)],
+    )
+    .or_failed("putting guilds under their shards")?;
+    let stored = meta(db, REGROUPED)?;
+    put_meta(db, REGROUPED, stored.as_ref(), &shards.into()).map(drop)
 }
 
 /// Every guild of the shard that may be taken is ours.
@@ -165,14 +180,15 @@ pub(super) fn claim(
         )
         .or_failed(what)?;
         put_parts(db, id, &record)?;
-    } else if !mine {
+    } else {
+        let from = format!("({TAKEABLE} OR owner = ?3) AND NOT (owner IS ?3 AND shard = ?4)");
         let taken = db
             .execute(
-                &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1, shard = ?4 WHERE id = ?1 AND {TAKEABLE}"),
+                &format!("UPDATE guilds SET owner = ?3, epoch = epoch + 1, shard = ?4 WHERE id = ?1 AND {from}"),
                 params![key(id), previous.map(|member| &member.0), me.0, shard],
             )
             .or_failed(what)?;
-        if taken == 0 {
+        if taken == 0 && !mine {
             return Ok(GuildClaim::Theirs);
         }
     }
@@ -220,13 +236,12 @@ pub(super) fn write(db: &Connection, write: &GuildWrite, schema: u32) -> Result<
     let record = schema::write(&write.head, lists, schema).map_err(unwritable)?;
     let anchor = schema::anchor_of(&write.head);
     db.prepare_cached(
-        "UPDATE guilds SET shard = ?2, rev = ?3, active = ?4, ends_at_ms = ?5, schema = ?6,
-         anchor_position_ms = ?7, anchor_at_ms = ?8, anchor_speed = ?9 WHERE id = ?1",
+        "UPDATE guilds SET rev = ?2, active = ?3, ends_at_ms = ?4, schema = ?5,
+         anchor_position_ms = ?6, anchor_at_ms = ?7, anchor_speed = ?8 WHERE id = ?1",
     )
     .and_then(|mut update| {
         update.execute(params![
             key(write.id),
-            write.shard,
             write.rev.0,
             write.active,
             write.ends_at_ms,

@@ -226,6 +226,20 @@ impl Store for SqliteStore {
         })
     }
 
+    fn regroup(&self, shards: u32) -> Answer<'_, ()> {
+        let job = move |db: &_| guilds::regroup(db, shards);
+        let what = "putting guilds under their shards";
+        Box::pin(async move {
+            // Asked apart: as a rule there is nothing to write.
+            let same = self.meta(super::REGROUPED).await? == Some(shards.into());
+            if same {
+                Ok(())
+            } else {
+                self.thread.call(what, Kind::Write, job).await
+            }
+        })
+    }
+
     fn seal<'a>(&'a self, shard: u32, previous: Option<&'a MemberId>, me: &'a MemberId) -> Answer<'a, ()> {
         let (previous, me) = (previous.cloned(), me.clone());
         let job = move |db: &_| guilds::seal(db, shard, previous.as_ref(), &me);

@@ -261,6 +261,10 @@ impl Store for Link {
         Box::pin(self.call("release", true, move |memory, now| memory.release(now, id, &me, epoch)))
     }
 
+    fn regroup(&self, _shards: u32) -> Answer<'_, ()> {
+        Box::pin(ready(Err(Self::absent("put guilds under their shards"))))
+    }
+
     fn seal<'a>(&'a self, _shard: u32, _previous: Option<&'a MemberId>, _me: &'a MemberId) -> Answer<'a, ()> {
         Box::pin(ready(Err(Self::absent("seal guilds"))))
     }

@@ -331,7 +331,6 @@ async fn seal(store: SharedStore, me: MemberId, claimed: Claimed, wait_ms: u64) 
 async fn write(store: SharedStore, me: MemberId, shard: u32, epoch: Epoch, rev: Rev) -> (u32, Wrote) {
     let write = GuildWrite {
         id: guild_of(shard),
-        shard,
         owner: me,
         epoch,
         rev,

@@ -4,4 +4,5 @@ mod behaviour;
 mod chaos;
 mod matrix;
 mod nodes;
+mod resharded;
 mod scene;

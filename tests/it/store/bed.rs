@@ -269,7 +269,6 @@ pub(crate) fn playing(at_ms: i64) -> Head {
 pub(crate) fn write(id: GuildId, owner: &str, epoch: u64, rev: u64) -> GuildWrite {
     GuildWrite {
         id,
-        shard: 0,
         owner: me(owner),
         epoch: Epoch(epoch),
         rev: Rev(rev),

@@ -1,7 +1,7 @@
 //! Claims, seals, writes, checkpoints.
 
 use futures_util::future::join_all;
-use segue::model::ids::{Epoch, Rev};
+use segue::model::ids::{Epoch, Rev, shard_of};
 use segue::model::position::Anchor;
 use segue::store::{Fence, GuildClaim, GuildWrite, Written};
 
@@ -134,6 +134,62 @@ pub(crate) async fn sealing_twice_returns_the_same_and_takes_nothing(bed: &Bed) 
     let mine = seal(store, 0, Some(&me("b")), &me("b")).await;
     assert_eq!(first.active, mine.active, "one's own are not taken from oneself");
     assert!(seal(store, 1, None, &me("b")).await.active.is_empty());
+}
+
+pub(crate) async fn every_guild_is_sealed_with_its_shard_when_the_number_of_shards_has_changed(bed: &Bed) {
+    let (store, other) = (&bed.store, bed.another().await);
+    for name in ["a", "b", "c"] {
+        store.join(member(name)).await.expect("joins");
+    }
+    let ids = (1..=6)
+        .map(|n| guild((n << 22) + 77))
+        .chain([1_398_765_432_109_876_543, 4_194_303].map(guild));
+    let ids: Vec<_> = ids.collect();
+    store.regroup(1).await.expect("regroups");
+    for id in &ids {
+        settle(store, *id, "a").await;
+    }
+    assert!(store.fence(&Fence::proven(me("a"), "silent")).await.expect("fences"));
+    for (shards, from, to) in [(3, "a", "b"), (2, "b", "c"), (1, "c", "b")] {
+        let (once, twice) = tokio::join!(store.regroup(shards), other.regroup(shards));
+        once.and(twice).expect("regroups");
+        for shard in 0..4 {
+            let sealed = seal(store, shard, Some(&me(from)), &me(to)).await;
+            let mut found: Vec<_> = sealed.active.iter().map(|row| (row.id, row.shard)).collect();
+            found.sort_unstable();
+            let here = ids.iter().filter(|id| shard_of(**id, shards) == shard);
+            let mut here: Vec<_> = here.map(|id| (*id, shard)).collect();
+            here.sort_unstable();
+            assert_eq!(found, here, "shard {shard} of {shards}");
+            let unread = store.sealed_unread(shard, &me(to)).await.expect("reads");
+            assert_eq!(unread.active.len(), here.len(), "shard {shard} of {shards}");
+        }
+    }
+    // What is written moves no guild, and what is there already is not touched.
+    let row = store.guild(ids[0]).await.expect("reads").expect("there");
+    assert_eq!((row.epoch, row.owner, row.shard), (Epoch(4), Some(me("b")), 0));
+    store.regroup(2).await.expect("regroups");
+    let next = write(ids[0], "b", 4, 2);
+    assert_eq!(store.write_guild(&next).await.expect("writes"), Written::Done);
+    store.regroup(2).await.expect("regroups");
+    let row = store.guild(ids[0]).await.expect("reads").expect("there");
+    assert_eq!((row.epoch, row.rev, row.shard), (Epoch(4), Rev(2), 1));
+}
+
+pub(crate) async fn a_guild_that_comes_to_another_shard_of_its_owner_is_taken_from_the_first(bed: &Bed) {
+    let store = &bed.store;
+    store.join(member("a")).await.expect("joins");
+    settle(store, guild(1), "a").await;
+    let claim = || async {
+        let claimed = store.claim_guild(guild(1), 1, None, &me("a")).await.expect("answers");
+        claimed.ours().expect("one's own")
+    };
+    let row = claim().await;
+    assert_eq!((row.epoch, row.rev, row.shard), (Epoch(2), Rev(1), 1));
+    assert_eq!(row.snapshot.lists, lists(3));
+    assert_eq!(claim().await, row, "once");
+    let first = store.write_guild(&write(guild(1), "a", 1, 2)).await;
+    assert_eq!(first.expect("answers"), Written::Lost, "never taken for saved");
 }
 
 pub(crate) async fn members_that_race_leave_exactly_one_owner(bed: &Bed) {

@@ -70,6 +70,8 @@ conformance! {
     guilds::seal_takes_what_the_dead_left_soonest_end_first,
     guilds::seal_leaves_other_shards_and_other_owners_alone,
     guilds::sealing_twice_returns_the_same_and_takes_nothing,
+    guilds::every_guild_is_sealed_with_its_shard_when_the_number_of_shards_has_changed,
+    guilds::a_guild_that_comes_to_another_shard_of_its_owner_is_taken_from_the_first,
     guilds::members_that_race_leave_exactly_one_owner,
     guilds::a_write_of_an_old_epoch_is_lost,
     guilds::an_older_rev_is_stale_and_the_same_rev_is_done,
