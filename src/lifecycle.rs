@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// What still keeps the process from being ready; `/readyz?verbose` lists it.
@@ -81,23 +82,45 @@ pub trait Authority: Send + Sync + std::fmt::Debug {
     fn check(&self) -> Result<(), NoAuthority>;
 }
 
-/// Wall-clock milliseconds since 1970 that never run backwards within the process: read once, then carried on by the
-/// monotonic clock.
+/// Wall-clock milliseconds since 1970 that never run backwards within the process: read once, then carried on by a clock that
+/// goes on while the machine sleeps.
 pub fn wall_ms() -> i64 {
-    static START: OnceLock<(i64, Instant)> = OnceLock::new();
-    let (wall, instant) = START.get_or_init(|| {
+    static START: OnceLock<(i64, i64, Instant)> = OnceLock::new();
+    let (wall, boot, instant) = START.get_or_init(|| {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         let since_1970 = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
-        (i64::try_from(since_1970.as_millis()).unwrap_or(0), Instant::now())
+        let wall = i64::try_from(since_1970.as_millis()).unwrap_or(0);
+        (wall, boot_ms(), Instant::now())
     });
-    wall + i64::try_from(instant.elapsed().as_millis()).unwrap_or(0)
+    let awake = i64::try_from(instant.elapsed().as_millis()).unwrap_or(0);
+    wall + passed_ms(awake, boot_ms() - boot)
+}
+
+/// `CLOCK_BOOTTIME`.
+fn boot_ms() -> i64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+}
+
+/// What passed of a time of which a process was `awake` for so long. A test whose time is made has more of that.
+fn passed_ms(awake: i64, since_boot: i64) -> i64 {
+    awake.max(since_boot)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wall_clock_goes_on_while_the_machine_sleeps() {
+        for (awake, since_boot, passed) in [(5, 5, 5), (1_000, 3_601_000, 3_601_000), (60_000, 3, 60_000)] {
+            assert_eq!(passed_ms(awake, since_boot), passed);
+        }
+        let before = wall_ms();
+        assert!(wall_ms() >= before, "it never runs backwards");
+    }
 
     #[test]
     fn ready_when_the_last_handle_is_dropped_and_never_again_once_draining() {
