@@ -370,6 +370,9 @@ impl Actor {
     fn checkpoint(&mut self) -> Option<Checkpoint> {
         let now = wall_ms();
         let (anchor, ends_at_ms) = self.player.checkpoint(now)?;
+        // By the store's clock.
+        let skew = self.around.store.skew_ms();
+        let (anchor, ends_at_ms, now) = (anchor.by_clock(-skew), ends_at_ms.map(|at| at - skew), now - skew);
         self.saving
             .checkpoint(self.guild, &self.around.member, anchor, ends_at_ms, now, DRIFT_MS)
     }

@@ -305,7 +305,7 @@ impl Guilds {
     }
 
     /// Starts an actor on a row that was taken. With `loaded` it recovers.
-    pub fn start(&self, row: GuildRow, loaded: Option<Loaded>) -> GuildHandle {
+    pub fn start(&self, mut row: GuildRow, loaded: Option<Loaded>) -> GuildHandle {
         let mut actors = self.lock();
         if let Some(handle) = actors.handles.get(&row.id) {
             return handle.clone();
@@ -316,7 +316,7 @@ impl Guilds {
             return handle;
         }
         let guild = row.id;
-        let (epoch, saving) = (row.epoch, Saving::of(&row));
+        let (epoch, saving) = (row.epoch, Saving::of(&mut row, self.around.store.skew_ms()));
         let player = Player::restore(guild, self.around.policy, row.snapshot, loaded);
         for node in self.around.nodes.iter() {
             node.register(guild);

@@ -11,6 +11,7 @@ use crate::gateway::Seen;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{Epoch, GuildId, MemberId, Rev};
 use crate::model::position::Anchor;
+use crate::model::record::{DeckRecord, Head};
 use crate::model::view::View;
 use crate::player::{Dirty, Outcomes};
 use crate::store::schema::anchor_of;
@@ -71,17 +72,28 @@ pub(super) struct Saving {
     pub(super) learn_voices: bool,
 }
 
+/// Tells the position by a clock that shows `ms` more.
+const fn tell_by_clock(head: &mut Head, ms: i64) {
+    if let DeckRecord::Playing { anchor, .. } = &mut head.deck {
+        *anchor = anchor.by_clock(ms);
+    }
+}
+
 impl Saving {
     /// Of what is stored. Where it says that the music is, it need not be saved again: else the first round after a takeover
     /// would write every guild.
-    pub(super) fn of(row: &GuildRow) -> Self {
+    ///
+    /// What is stored is by the store's clock; from here on the row tells it by this machine's, which shows `skew_ms` more.
+    pub(super) fn of(row: &mut GuildRow, skew_ms: i64) -> Self {
+        let stored_anchor = anchor_of(&row.snapshot.head);
+        tell_by_clock(&mut row.snapshot.head, skew_ms);
         Self {
             epoch: row.epoch,
             rev: row.rev,
             under_way: None,
             not_before: None,
             recovering_until: None,
-            stored_anchor: anchor_of(&row.snapshot.head),
+            stored_anchor,
             waiting: Vec::new(),
             failing: false,
             learn_voices: false,
@@ -241,8 +253,10 @@ impl Actor {
         }
         let dirty = self.player.take_dirty();
         let wall = wall_ms();
-        let head = self.player.head(wall);
-        let anchor = self.player.checkpoint(wall).map(|(anchor, _)| anchor);
+        let skew = self.around.store.skew_ms();
+        let mut head = self.player.head(wall);
+        tell_by_clock(&mut head, -skew);
+        let anchor = self.player.checkpoint(wall).map(|(anchor, _)| anchor.by_clock(-skew));
         let rev = self.saving.coming();
         self.saving.rev = rev;
         self.saving.under_way = Some(rev);
@@ -252,7 +266,7 @@ impl Actor {
             epoch: self.saving.epoch,
             rev,
             active: self.player.is_active() || !self.player.pending().is_empty(),
-            ends_at_ms: self.player.ends_at(wall),
+            ends_at_ms: self.player.ends_at(wall).map(|at| at - skew),
             head,
             lists: dirty.lists.then(|| self.player.lists()),
         };
@@ -328,9 +342,13 @@ mod tests {
     use crate::model::record::Snapshot;
 
     fn taken(deck: serde_json::Value) -> Saving {
+        Saving::of(&mut row(deck), 0)
+    }
+
+    fn row(deck: serde_json::Value) -> GuildRow {
         let mut snapshot = Snapshot::default();
         snapshot.head.deck = serde_json::from_value(deck).expect("a deck");
-        Saving::of(&GuildRow {
+        GuildRow {
             id: GuildId::new(7),
             shard: 0,
             owner: None,
@@ -339,7 +357,33 @@ mod tests {
             active: true,
             ends_at_ms: None,
             snapshot,
-        })
+        }
+    }
+
+    #[test]
+    fn a_position_is_read_as_it_was_written_whatever_the_clocks_of_the_two_machines_show() {
+        const NOW: i64 = 1_800_000_000_000;
+        const HOUR: i64 = 3_600_000;
+        let item = json!({ "id": 1, "requester": "200", "track": {
+            "encoded": "", "identifier": "i", "source": "sim", "title": "t", "author": "a", "length_ms": 600_000, "seekable": true,
+        } });
+        // By how much the clocks of who writes and of who reads are ahead of the store's.
+        for (writer, reader) in [(0, 0), (-HOUR, 0), (0, -HOUR), (HOUR, -5_000), (-HOUR, HOUR)] {
+            // 5 s into the track, 20 s ago.
+            let anchor = Anchor::playing(5_000, NOW - 20_000 + writer);
+            let mut stored = row(json!({ "is": "playing", "item": item, "anchor": anchor }));
+            tell_by_clock(&mut stored.snapshot.head, -writer);
+            let saving = Saving::of(&mut stored, reader);
+            let read = anchor_of(&stored.snapshot.head).expect("plays");
+            // The owner lived until a second ago, by the reader's clock.
+            let heard = read.at(NOW - 1_000 + reader, Some(600_000));
+            assert_eq!(heard, 24_000, "{writer} {reader}");
+            let known = saving.stored_anchor.expect("plays");
+            assert!(
+                known.agrees(&read.by_clock(-reader), NOW, 250),
+                "what is stored need not be stored again"
+            );
+        }
     }
 
     #[test]

@@ -49,6 +49,15 @@ impl Anchor {
         length_ms.map_or(position, |length| position.min(length))
     }
 
+    /// The same told by a clock that shows `ms` more.
+    #[must_use]
+    pub const fn by_clock(self, ms: i64) -> Self {
+        Self {
+            at_ms: self.at_ms.saturating_add(ms),
+            ..self
+        }
+    }
+
     /// Whether `other` tells the same story within `tolerance_ms` at `now_ms`.
     pub fn agrees(&self, other: &Anchor, now_ms: i64, tolerance_ms: u64) -> bool {
         (self.speed - other.speed).abs() < f64::EPSILON

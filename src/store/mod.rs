@@ -20,6 +20,7 @@ mod open;
 pub mod origin;
 mod row;
 pub mod schema;
+mod skew;
 pub mod sqlite;
 pub mod status;
 
@@ -155,9 +156,9 @@ pub struct GuildRow {
     pub rev: Rev,
     /// Whether something is to be recovered (in voice, or a track loaded).
     pub active: bool,
-    /// When the current track ends, milliseconds since 1970.
+    /// When the current track ends by the store's clock, milliseconds since 1970.
     pub ends_at_ms: Option<i64>,
-    /// The snapshot, converted up to this binary's schema.
+    /// The snapshot, converted up to this binary's schema. Its anchor is by the store's clock.
     pub snapshot: Snapshot,
 }
 
@@ -210,7 +211,7 @@ pub struct GuildWrite {
     pub active: bool,
     /// See [`GuildRow::ends_at_ms`].
     pub ends_at_ms: Option<i64>,
-    /// The small part.
+    /// The small part, its anchor by the store's clock.
     pub head: Head,
     /// The large part, when it changed since the last write that was confirmed.
     pub lists: Option<Lists>,
@@ -239,9 +240,9 @@ pub struct Checkpoint {
     pub epoch: Epoch,
     /// The rev it was taken at: a checkpoint older than a later write must not undo it.
     pub rev: Rev,
-    /// Where the track is.
+    /// Where the track is, by the store's clock.
     pub anchor: Anchor,
-    /// When it ends, milliseconds since 1970.
+    /// When it ends by the store's clock, milliseconds since 1970.
     pub ends_at_ms: Option<i64>,
 }
 
@@ -261,6 +262,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn ping(&self) -> Answer<'_, ()>;
     /// The store's clock, milliseconds since 1970.
     fn now_ms(&self) -> Answer<'_, i64>;
+    /// This machine's wall clock ([`wall_ms`](crate::lifecycle::wall_ms)) less the store's, milliseconds, as [`Store::scan`] saw
+    /// it; before the first, and where they hardly differ, 0. Anchors are stored by the store's clock.
+    fn skew_ms(&self) -> i64;
     /// Ends what goes on in the background, within half a second: the last thing before the process ends. Nothing can be
     /// asked after it.
     fn close(&self) -> BoxFuture<'_, ()> {

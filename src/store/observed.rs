@@ -141,6 +141,10 @@ impl Store for Observed {
         Box::pin(self.call(META, "now_ms", any, self.store.now_ms()))
     }
 
+    fn skew_ms(&self) -> i64 {
+        self.store.skew_ms()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.store.close()
     }

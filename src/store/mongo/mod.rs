@@ -24,11 +24,13 @@ use tokio::time::Instant;
 
 use self::link::{Kind, Link, meaning};
 use super::gate::Gate;
+use super::skew::Skew;
 use super::{
     Answer, Assignment, Beat, Campaign, Checkpoint, FINAL_KEPT_MS, Fence, GatewaySession, GuildClaim, GuildRow,
     GuildWrite, MemberRow, MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread,
     Written, schema,
 };
+use crate::lifecycle::wall_ms;
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
 
@@ -40,6 +42,7 @@ const OPENING: Duration = Duration::from_secs(10);
 pub struct MongoStore {
     link: Link,
     write_schema: AtomicU32,
+    skew: Skew,
 }
 
 impl MongoStore {
@@ -59,6 +62,7 @@ impl MongoStore {
         let store = Self {
             link: Link::new(options)?,
             write_schema: AtomicU32::new(SCHEMA),
+            skew: Skew::default(),
         };
         store.make_indexes().await?;
         Ok(store)
@@ -155,6 +159,10 @@ impl Store for MongoStore {
         })
     }
 
+    fn skew_ms(&self) -> i64 {
+        self.skew.ms()
+    }
+
     fn join(&self, member: MemberRow) -> Answer<'_, ()> {
         Box::pin(async move { members::join(&self.link, &member).await })
     }
@@ -182,11 +190,13 @@ impl Store for MongoStore {
     fn scan(&self) -> Answer<'_, Scan> {
         Box::pin(async move {
             let shards = shards::all(&self.link).await?;
+            let asked_ms = wall_ms();
             let (found, leader) = tokio::join!(members::all_now(&self.link), election::leader(&self.link));
             let (now_ms, members) = match found? {
                 Some(found) => found,
                 None => (self.now_ms().await?, Vec::new()),
             };
+            self.skew.looked(asked_ms, wall_ms(), now_ms);
             self.set_write_schema(schema::writable(&members));
             Ok(Scan {
                 now_ms,

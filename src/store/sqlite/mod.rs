@@ -20,10 +20,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::thread::{Kind, Thread};
 use super::gate::Gate;
+use super::skew::Skew;
 use super::{
     Answer, Assignment, Beat, Campaign, Checkpoint, Fence, GatewaySession, GuildClaim, GuildRow, GuildWrite, MemberRow,
     MemberState, Quarantined, RecoveryRow, Scan, Sealed, ShardRow, Store, StoreError, Unread, Written, schema,
 };
+use crate::lifecycle::wall_ms;
 use crate::model::ids::{Epoch, GuildId, MemberId, NodeName};
 use crate::model::record::SCHEMA;
 
@@ -33,6 +35,7 @@ pub struct SqliteStore {
     thread: Thread,
     path: String,
     write_schema: AtomicU32,
+    skew: Skew,
 }
 
 impl SqliteStore {
@@ -43,6 +46,7 @@ impl SqliteStore {
             thread: Thread::start(connection)?,
             path: path.display().to_string(),
             write_schema: AtomicU32::new(SCHEMA),
+            skew: Skew::default(),
         })
     }
 
@@ -86,6 +90,10 @@ impl Store for SqliteStore {
         Box::pin(self.thread.call("reading the clock", Kind::Read, tables::now_ms))
     }
 
+    fn skew_ms(&self) -> i64 {
+        self.skew.ms()
+    }
+
     fn join(&self, member: MemberRow) -> Answer<'_, ()> {
         let job = move |db: &_| members::join(db, &member);
         Box::pin(self.thread.call("joining", Kind::Write, job))
@@ -127,7 +135,9 @@ impl Store for SqliteStore {
                     leader: election::leader(db)?,
                 })
             };
+            let asked_ms = wall_ms();
             let scan = self.thread.call("looking at the cluster", Kind::Read, job).await?;
+            self.skew.looked(asked_ms, wall_ms(), scan.now_ms);
             self.set_write_schema(schema::writable(&scan.members));
             Ok(scan)
         })

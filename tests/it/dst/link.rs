@@ -142,6 +142,10 @@ impl Store for Link {
         Box::pin(self.call("now", false, |memory, now| memory.clock(now)))
     }
 
+    fn skew_ms(&self) -> i64 {
+        0
+    }
+
     fn join(&self, member: MemberRow) -> Answer<'_, ()> {
         Box::pin(self.call("join", true, |memory, now| memory.join(now, member)))
     }

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("player", &["model"]),
     ("command", &["model"]),
     ("ui", &["model", "command"]),
-    ("store", &["model"]),
+    ("store", &["model", "lifecycle"]),
     ("lavalink", &["model", "lifecycle"]),
     ("discord", &["model"]),
     ("cluster", &["model", "lifecycle", "store"]),
