@@ -160,7 +160,7 @@ impl Task {
             let turn = Instant::now() + TURN;
             self.shared.turns.fetch_add(1, Ordering::Relaxed);
             let look_again = self.send_voice(&connection.shard);
-            let full = self.outbox.is_full() || self.shared.watermark.is_full();
+            let full = self.outbox.is_full();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return self.leave(connection).await,
@@ -172,7 +172,6 @@ impl Task {
                 () = self.shared.asked.notified() => {}
                 () = at(look_again) => {}
                 () = sleep_until(turn) => {}
-                () = self.shared.watermark.room(), if full => {}
                 item = connection.shard.next(), if !full => {
                     if let Some(ended) = self.items(&mut connection, item) {
                         if ended == Ended::Asked {

@@ -2,28 +2,22 @@
 //!
 //! Every event that is handed on carries a [`Seen`]; dropping it says that the event's effects are durable (or that there
 //! were none). A successor resumes from [`Watermark::processed`], so it is sent again whatever was not finished.
+//!
+//! However many tickets are out, the shard goes on reading: what they wait for is mostly the store, which comes back no sooner
+//! for a session that Discord gave up. Each guild holds few of them, and who takes events takes few at a time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Most tickets that may be out before the shard stops reading from Discord.
-pub const OPEN_LIMIT: usize = 8_192;
 /// Most times that are kept until somebody asks for them.
 const LAGS: usize = 64;
 
 /// Shared between a shard's task, its handle and the tickets.
 #[derive(Clone, Debug, Default)]
-pub struct Watermark(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    marks: Mutex<Marks>,
-    room: Notify,
-}
+pub struct Watermark(Arc<Mutex<Marks>>);
 
 #[derive(Debug, Default)]
 struct Marks {
@@ -105,18 +99,8 @@ impl Watermark {
         std::mem::take(&mut self.lock().lags)
     }
 
-    /// Whether as many tickets are out as may be.
-    pub fn is_full(&self) -> bool {
-        self.lock().tickets >= OPEN_LIMIT
-    }
-
-    /// Returns when a ticket came back; may return early.
-    pub async fn room(&self) {
-        self.0.room.notified().await;
-    }
-
     fn lock(&self) -> MutexGuard<'_, Marks> {
-        self.0.marks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,6 +122,12 @@ impl Seen {
     pub fn pending(mut self) -> Self {
         self.finished = false;
         self
+    }
+
+    /// While this one is held, `other` being processed moves nothing: [`Watermark::processed`] stays below both. One of a session
+    /// that is over holds nothing.
+    pub fn precedes(&self, other: &Self) -> bool {
+        (self.session, other.seq) >= (other.session, self.seq)
     }
 
     /// The event's effects are durable, or there are none.
@@ -185,8 +175,6 @@ impl Drop for Seen {
             // Left to the successor: it never ends here.
             marks.timed = None;
         }
-        drop(marks);
-        self.mark.0.room.notify_one();
     }
 }
 

@@ -166,12 +166,71 @@ impl Saving {
     pub(super) fn hold(&mut self, seen: Option<Seen>) {
         if let Some(seen) = seen {
             self.waiting.push((self.coming(), Waits::Event(seen.pending())));
+            self.thin();
         }
+    }
+
+    /// Of the events that one write settles, the earliest alone holds the shard's watermark below all of them: two at most wait,
+    /// however long the store does not answer.
+    fn thin(&mut self) {
+        if self.waiting.len() < 2 {
+            return;
+        }
+        let under_way = self.under_way;
+        let (mut now, mut next) = (None, None);
+        let mut still = Vec::with_capacity(self.waiting.len());
+        for (rev, waits) in self.waiting.drain(..) {
+            let Waits::Event(seen) = waits else {
+                still.push((rev, waits));
+                continue;
+            };
+            let kept: &mut Option<(Rev, Seen)> = if under_way.is_some_and(|under_way| rev <= under_way) {
+                &mut now
+            } else {
+                &mut next
+            };
+            let spare = match kept.take() {
+                Some(earlier) if earlier.1.precedes(&seen) => {
+                    *kept = Some(earlier);
+                    Some(seen)
+                }
+                later => {
+                    *kept = Some((rev, seen));
+                    later.map(|(_, seen)| seen)
+                }
+            };
+            if let Some(spare) = spare {
+                spare.processed();
+            }
+        }
+        let kept = now.into_iter().chain(next);
+        still.extend(kept.map(|(rev, seen)| (rev, Waits::Event(seen))));
+        self.waiting = still;
     }
 
     /// The guild is another's: its events are no longer this member's to finish.
     pub(super) fn let_go(&mut self) {
-        for (_, waits) in self.waiting.drain(..) {
+        self.release();
+        self.waiting.clear();
+    }
+
+    /// A write failed and is tried again. Where no write ever works, one guild must not keep the events of all others.
+    fn not_written(&mut self, error: &StoreError) {
+        if error.is_passing() {
+            self.thin();
+        } else {
+            self.release();
+        }
+        self.not_before = Some(Instant::now() + RETRY);
+    }
+
+    /// The guild's events keep the shard's watermark no longer.
+    fn release(&mut self) {
+        let (events, still) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(_, waits)| matches!(waits, Waits::Event(_)));
+        self.waiting = still;
+        for (_, waits) in events {
             if let Waits::Event(seen) = waits {
                 seen.processed();
             }
@@ -318,7 +377,7 @@ impl Actor {
                     warn!(guild = %self.guild, %error, "cannot save; trying until it works");
                 }
                 self.player.mark_dirty(dirty);
-                self.saving.not_before = Some(Instant::now() + RETRY);
+                self.saving.not_written(&error);
                 Outcome::Error
             }
         };
@@ -339,6 +398,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::gateway::watermark::Watermark;
     use crate::model::record::Snapshot;
 
     fn taken(deck: serde_json::Value) -> Saving {
@@ -414,6 +474,73 @@ mod tests {
             let checkpoint = saving.checkpoint(GuildId::new(7), &me, now, None, 12_000, 250);
             assert_eq!(checkpoint.is_some(), saved, "{deck} {position_ms}");
         }
+    }
+
+    #[test]
+    fn a_guild_that_cannot_be_saved_holds_two_events_at_most_and_the_watermark_below_the_first() {
+        let mark = Watermark::default();
+        let saving = &mut taken(json!({ "is": "empty" }));
+        let mut seq = 0;
+        for _attempt in 0..20 {
+            let mut events = |saving: &mut Saving| {
+                for _event in 0..50 {
+                    seq += 1;
+                    saving.hold(Some(mark.ticket(seq)));
+                    assert!(mark.tickets() <= 2, "{} tickets", mark.tickets());
+                }
+            };
+            events(saving);
+            saving.rev = saving.coming();
+            saving.under_way = Some(saving.rev);
+            events(saving);
+            saving.under_way = None;
+            saving.not_written(&StoreError::Full { what: "a guild" });
+            assert_eq!((mark.tickets(), mark.processed()), (1, 0), "none of them is durable");
+        }
+        // An order may be told later than events that came after it.
+        saving.hold(Some(mark.ticket(seq + 2)));
+        let order = mark.ticket(seq + 1);
+        saving.rev = saving.coming();
+        saving.under_way = Some(saving.rev);
+        let late = mark.ticket(seq + 4);
+        saving.hold(Some(late));
+        saving.hold(Some(order));
+        let written = saving.under_way.take();
+        saving.settle(written, Instant::now());
+        assert_eq!(mark.processed(), seq, "the order is not in the write that is over");
+        saving.rev = saving.coming();
+        saving.settle(Some(saving.rev), Instant::now());
+        assert_eq!((mark.tickets(), mark.processed()), (0, seq + 4));
+    }
+
+    #[test]
+    fn an_event_of_the_session_before_does_not_stand_for_one_of_this_session() {
+        let mark = Watermark::default();
+        let saving = &mut taken(json!({ "is": "empty" }));
+        saving.hold(Some(mark.ticket(5)));
+        mark.restart(1);
+        saving.hold(Some(mark.ticket(9)));
+        assert_eq!((mark.tickets(), mark.processed()), (1, 8));
+    }
+
+    #[test]
+    fn a_guild_whose_writes_are_refused_for_ever_does_not_stop_its_shards_watermark() {
+        let mark = Watermark::default();
+        let saving = &mut taken(json!({ "is": "empty" }));
+        let (stored, mut told) = oneshot::channel();
+        saving.tell(stored);
+        saving.hold(Some(mark.ticket(1)));
+        saving.not_written(&StoreError::Refused {
+            what: "a guild",
+            source: "too large".into(),
+        });
+        assert_eq!((mark.tickets(), mark.processed()), (0, 1));
+        let deferral = told.try_recv();
+        assert_eq!(
+            deferral,
+            Err(oneshot::error::TryRecvError::Empty),
+            "nobody is told that it is saved"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -511,6 +511,25 @@ async fn heartbeats_go_on_while_nobody_takes_the_events() {
 }
 
 #[tokio::test]
+async fn the_shard_goes_on_reading_however_many_events_are_not_durable_yet() {
+    let fake = Fake::new().await;
+    let mut run = Run::start(&fake, None, 16);
+    let (mut peer, _) = fake.identified(41_250, "abc").await;
+    run.ready().await;
+    let mut held = Vec::new();
+    for seq in 2..9_002 {
+        peer.leaves(seq, seq).await;
+        held.push(run.guild().await.1.pending());
+    }
+    assert_eq!((held.len(), run.handle.unprocessed()), (9_000, 9_000));
+    assert_eq!((run.handle.processed(), run.handle.counts().ends), (1, 0));
+    for seen in held {
+        seen.processed();
+    }
+    assert_eq!(run.handle.processed(), 9_001);
+}
+
+#[tokio::test]
 async fn a_gateway_that_says_nothing_is_left_after_ten_seconds() {
     let fake = Fake::new().await;
     let mut run = Run::start(&fake, None, 16);
