@@ -200,6 +200,7 @@ impl Actor {
         self.learn_listeners(&order);
         if let Some(outcome) = self.step(Input::Order { asked, order }) {
             let view = Box::new(self.player.view(wall_ms()));
+            self.panel.asked(view.text_channel, Instant::now());
             self.saving.confirm(reply, outcome, view, self.player.has_dirty());
         }
         self.saving.hold(seen);
