@@ -73,7 +73,8 @@ pub(super) struct Actor {
     counted: Counted,
     /// Open while a recovery is under way.
     restoring: Span,
-    quiet_since: Instant,
+    /// If nothing happens until then, it may be time to end.
+    retire_at: Instant,
 }
 
 impl Actor {
@@ -90,7 +91,7 @@ impl Actor {
             forget: false,
             counted: Counted::default(),
             restoring: Span::none(),
-            quiet_since: Instant::now(),
+            retire_at: Instant::now() + RETIRE,
             around,
         }
     }
@@ -119,7 +120,7 @@ impl Actor {
                     Some(message) => self.receive(message),
                 },
                 () = sleep_until(deadline) => {
-                    if self.may_retire() {
+                    if self.retires(&mail) {
                         return Ended::Retired;
                     }
                     self.step(Input::Tick);
@@ -140,20 +141,32 @@ impl Actor {
         .into_iter()
         .flatten()
         .min()
-        .unwrap_or(self.quiet_since + RETIRE)
+        .unwrap_or(self.retire_at)
         .max(now)
     }
 
-    fn may_retire(&self) -> bool {
+    /// Whether it ends now, because nothing happened for a while. If anything is left to do, or somebody is about to ask for
+    /// something, it is looked at again after another while.
+    fn retires(&mut self, mail: &mpsc::Receiver<Box<Mail>>) -> bool {
+        let now = Instant::now();
+        if now < self.retire_at {
+            return false;
+        }
+        self.retire_at = now + RETIRE;
+        // One handle is kept for those who will ask.
+        let wanted = mail.sender_strong_count() > 1 || !mail.is_empty();
         let idle = !self.player.is_active()
             && self.player.pending().is_empty()
+            && !self.player.has_dirty()
             && self.jobs.is_empty()
             && self.saving.is_idle();
-        idle && self.quiet_since.elapsed() >= RETIRE
+        idle && !wanted
     }
 
     fn receive(&mut self, mail: Mail) {
-        self.quiet_since = Instant::now();
+        if is_news(&mail) {
+            self.retire_at = Instant::now() + RETIRE;
+        }
         match mail {
             Mail::Order {
                 asked,
@@ -410,6 +423,20 @@ impl Actor {
             }
         }
         Ended::Stopped
+    }
+}
+
+/// Whether something happened in or to the guild; who only looks at it, or writes down where it is, does not keep it.
+const fn is_news(mail: &Mail) -> bool {
+    match mail {
+        Mail::Order { .. } | Mail::Defer { .. } | Mail::Undefer(_) | Mail::Signal(..) | Mail::Node(_) => true,
+        Mail::NodesChanged
+        | Mail::View(_)
+        | Mail::IsRecovering(_)
+        | Mail::Checkpoint(_)
+        | Mail::CheckpointFailed
+        | Mail::Lost
+        | Mail::Stop => false,
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod outward;
 mod panel;
 mod saving;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
