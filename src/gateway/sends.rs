@@ -39,6 +39,8 @@ pub struct VoiceRequest {
     pub guild: GuildId,
     /// The channel to be in; `None` leaves.
     pub channel: Option<ChannelId>,
+    /// Leave in a frame of its own before: Discord does not answer who asks again for what it believes to be so.
+    pub leave_first: bool,
     /// Who waits for it.
     pub priority: Priority,
 }
@@ -61,13 +63,21 @@ pub enum Next {
 
 type Place = (Reverse<Priority>, u64);
 
+/// What a guild waits for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    place: Place,
+    channel: Option<ChannelId>,
+    leave_first: bool,
+}
+
 /// The requests of one shard and the log of what its connection sent.
 #[derive(Debug)]
 pub struct Sends {
     sent: VecDeque<Instant>,
     allowance: usize,
     order: BTreeMap<Place, GuildId>,
-    waiting: HashMap<GuildId, (Place, Option<ChannelId>)>,
+    waiting: HashMap<GuildId, Wanted>,
     next_place: u64,
 }
 
@@ -97,9 +107,10 @@ impl Sends {
         let VoiceRequest {
             guild,
             channel,
+            leave_first,
             priority,
         } = request;
-        let before = self.waiting.get(&guild).map(|(place, _)| *place);
+        let before = self.waiting.get(&guild).map(|wanted| wanted.place);
         let place = match before {
             Some(place) if place.0.0 >= priority => place,
             Some(_) | None => {
@@ -114,7 +125,15 @@ impl Sends {
             self.order.remove(&before);
         }
         self.order.insert(place, guild);
-        self.waiting.insert(guild, (place, channel));
+        let leave_first = leave_first && channel.is_some();
+        self.waiting.insert(
+            guild,
+            Wanted {
+                place,
+                channel,
+                leave_first,
+            },
+        );
         Ok(())
     }
 
@@ -147,27 +166,37 @@ impl Sends {
         while self.sent.front().is_some_and(|at| now.duration_since(*at) >= WINDOW) {
             self.sent.pop_front();
         }
-        let Some((&place, &guild)) = self.order.first_key_value() else {
+        let waiting = &mut self.waiting;
+        let first = self.order.first_key_value();
+        let Some((guild, wanted)) = first.and_then(|(_, guild)| Some((*guild, waiting.get_mut(guild)?))) else {
             return Next::Idle;
         };
-        let Reverse(priority) = place.0;
+        let Reverse(priority) = wanted.place.0;
         let room = match priority {
             Priority::Person => self.allowance,
             Priority::Listeners | Priority::Background => self.allowance.saturating_sub(KEPT_FOR_PEOPLE).max(1),
         };
-        if self.sent.len() >= room {
-            // The oldest of the `room` latest sends has to leave the window first.
-            let leaves = self.sent.get(self.sent.len() - room).copied().unwrap_or(now);
-            return Next::Wait(leaves + WINDOW);
+        // Not out of the channel without being able to come back at once, where two frames fit at all.
+        let frames = if wanted.leave_first { room.min(2) } else { 1 };
+        if self.sent.len() + frames > room {
+            // So many of the oldest have to leave the window first that only `room - frames` stay.
+            let leaves = self.sent.get(self.sent.len() + frames - room - 1);
+            return Next::Wait(leaves.copied().unwrap_or(now) + WINDOW);
         }
-        self.order.remove(&place);
-        let channel = self.waiting.remove(&guild).and_then(|(_, channel)| channel);
         self.sent.push_back(now);
-        Next::Send(VoiceRequest {
+        let request = VoiceRequest {
             guild,
-            channel,
+            channel: wanted.channel.filter(|_| !wanted.leave_first),
+            leave_first: false,
             priority,
-        })
+        };
+        if std::mem::take(&mut wanted.leave_first) {
+            // It keeps its place: the join is next, unless somebody more urgent comes.
+            return Next::Send(request);
+        }
+        self.order.remove(&wanted.place);
+        self.waiting.remove(&guild);
+        Next::Send(request)
     }
 }
 
@@ -182,6 +211,7 @@ mod tests {
         VoiceRequest {
             guild: Id::new(guild),
             channel: Some(Id::new(guild + 1_000)),
+            leave_first: false,
             priority,
         }
     }
@@ -232,6 +262,63 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_guild_that_joins_anew_leaves_in_a_frame_of_its_own_and_both_count() {
+        let (mut sends, now) = (Sends::default(), Instant::now());
+        let anew = |guild| VoiceRequest {
+            leave_first: true,
+            ..request(guild, Priority::Listeners)
+        };
+        sends.push(anew(1)).unwrap();
+        sends.push(request(2, Priority::Listeners)).unwrap();
+        let told = |sent: Vec<VoiceRequest>| -> Vec<_> {
+            let told = sent.iter();
+            told.map(|sent| (sent.guild.get(), sent.channel.map(Id::get))).collect()
+        };
+        let sent = drain(&mut sends, now);
+        assert_eq!(told(sent), [(1, None), (1, Some(1_001)), (2, Some(1_002))]);
+        // The latest wins: also between the two frames.
+        sends.push(anew(1)).unwrap();
+        assert!(matches!(
+            sends.next(now),
+            Next::Send(VoiceRequest { channel: None, .. })
+        ));
+        assert!(sends.waits(Id::new(1)));
+        sends
+            .push(VoiceRequest {
+                channel: None,
+                ..anew(1)
+            })
+            .unwrap();
+        assert_eq!(told(drain(&mut sends, now)), [(1, None)], "it is out, and stays out");
+        let (mut sends, mut frames) = (Sends::default(), 0);
+        sends.connected(Duration::from_secs(30));
+        assert_eq!(sends.allowance % 2, 1, "one frame would be left");
+        for guild in 1..=300 {
+            sends.push(anew(guild)).unwrap();
+        }
+        while let Next::Send(request) = sends.next(now) {
+            frames += 1;
+            assert_eq!(request.channel.is_none(), frames % 2 == 1);
+        }
+        let room = sends.allowance - KEPT_FOR_PEOPLE;
+        assert_eq!(
+            frames,
+            room / 2 * 2,
+            "no guild is left outside until the window moves on"
+        );
+        assert_eq!(sends.next(now), Next::Wait(now + WINDOW));
+        sends.connected(Duration::from_millis(600));
+        assert_eq!(
+            sends.allowance, 7,
+            "many heartbeats leave less room than people are kept free"
+        );
+        let Next::Send(leave) = sends.next(now) else {
+            panic!("it is sent, one by one")
+        };
+        assert_eq!((leave.channel, sends.next(now)), (None, Next::Wait(now + WINDOW)));
+    }
+
+    #[tokio::test]
     async fn discarded_requests_are_never_sent_and_a_full_queue_refuses() {
         let mut sends = Sends::default();
         for guild in 1..=WAITING_LIMIT as u64 {
@@ -254,7 +341,8 @@ mod tests {
             for (index, (gap, priority)) in gaps.into_iter().enumerate() {
                 now += Duration::from_millis(gap);
                 let priority = [Priority::Background, Priority::Listeners, Priority::Person][usize::from(priority)];
-                sends.push(request(index as u64 + 1, priority)).unwrap();
+                let leave_first = gap % 2 == 0;
+                sends.push(VoiceRequest { leave_first, ..request(index as u64 + 1, priority) }).unwrap();
                 loop {
                     match sends.next(now) {
                         Next::Send(_) => log.push(now),

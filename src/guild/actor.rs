@@ -255,7 +255,12 @@ impl Actor {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Voice { channel, priority } => outward::send_voice(&self.around, self.guild, channel, priority),
+            Effect::Voice { channel, priority } => {
+                outward::send_voice(&self.around, self.guild, channel, priority, false);
+            }
+            Effect::Rejoin { channel, priority } => {
+                outward::send_voice(&self.around, self.guild, Some(channel), priority, true);
+            }
             Effect::Call(call) => self.calls.push_back(call),
             // Where hundreds of guilds ask at once, an answer takes longer than the player's patience: one question will do.
             Effect::CheckAccess { channel } if self.checking == Some(channel) => {}

@@ -20,7 +20,13 @@ pub(super) struct AccessDone {
     pub(super) result: Result<(), FailReason>,
 }
 
-pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<ChannelId>, priority: Priority) {
+pub(super) fn send_voice(
+    around: &Surroundings,
+    guild: GuildId,
+    channel: Option<ChannelId>,
+    priority: Priority,
+    leave_first: bool,
+) {
     if around.permit.check().is_err() {
         return;
     }
@@ -34,6 +40,7 @@ pub(super) fn send_voice(around: &Surroundings, guild: GuildId, channel: Option<
         .voice(VoiceRequest {
             guild,
             channel,
+            leave_first,
             priority,
         })
         .is_err()

@@ -125,6 +125,13 @@ pub enum Effect {
         /// How urgent.
         priority: Priority,
     },
+    /// Op 4 twice: leave, then join. An attempt to join was not answered, so Discord may believe that the bot is there.
+    Rejoin {
+        /// Where to.
+        channel: ChannelId,
+        /// How urgent.
+        priority: Priority,
+    },
     /// Ask a node.
     Call(Call),
     /// May the bot see, join and speak there? Answered by [`Input::Access`].

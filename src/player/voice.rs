@@ -264,15 +264,13 @@ impl Player {
         cx: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        if attempt > 1 {
-            effects.push(Effect::Voice {
-                channel: None,
+        effects.push(if attempt > 1 {
+            Effect::Rejoin { channel, priority }
+        } else {
+            Effect::Voice {
+                channel: Some(channel),
                 priority,
-            });
-        }
-        effects.push(Effect::Voice {
-            channel: Some(channel),
-            priority,
+            }
         });
         self.voice = Voice::Joining {
             channel,

@@ -243,6 +243,7 @@ fn voice(guild: u64) -> VoiceRequest {
     VoiceRequest {
         guild: Id::new(guild),
         channel: Some(Id::new(10)),
+        leave_first: false,
         priority: Priority::Person,
     }
 }

@@ -275,7 +275,22 @@ fn a_kick_keeps_everything_and_a_move_takes_the_music_along() {
 fn three_attempts_to_join_then_everything_is_kept_and_told() {
     let mut scene = Scene::new();
     scene.order(play(&["One", "Two"])).unwrap();
+    let op_4 = |scene: &Scene| -> Vec<_> {
+        let sent = scene.effects.iter().filter_map(|effect| match effect {
+            Effect::Voice { channel, .. } => Some(("once", *channel)),
+            Effect::Rejoin { channel, .. } => Some(("leave first", Some(*channel))),
+            Effect::Call(_)
+            | Effect::CheckAccess { .. }
+            | Effect::Unsuppress { .. }
+            | Effect::Show
+            | Effect::Notice(_)
+            | Effect::Recovered(_)
+            | Effect::Forget => None,
+        });
+        sent.collect()
+    };
     let mut told = false;
+    let mut sent = op_4(&scene);
     for _ in 0..20 {
         let Some(deadline) = scene.player.deadline() else { break };
         assert!(deadline > scene.now, "no busy loop");
@@ -287,12 +302,15 @@ fn three_attempts_to_join_then_everything_is_kept_and_told() {
                 result: Ok(()),
             });
         }
+        sent.extend(op_4(&scene));
         told |= scene
             .effects
             .iter()
             .any(|effect| matches!(effect, Effect::Notice(Notice::RestoreFailed { .. })));
     }
     assert!(told && !scene.player.is_active());
+    let again = ("leave first", Some(channel(1)));
+    assert_eq!(sent, [("once", Some(channel(1))), again, again, ("once", None)]);
     assert_eq!(
         (scene.title().as_deref(), scene.queued()),
         (Some("One"), vec!["Two".to_owned()])
