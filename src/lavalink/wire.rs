@@ -20,6 +20,15 @@ use super::{Loaded, NodeStats, client};
 const NO_LENGTH: u64 = i64::MAX.cast_unsigned();
 /// Longest kind kept of an [`Odd`], in characters.
 const KIND_LIMIT: usize = 40;
+/// Longest forms of a track that are taken, in bytes. A full queue of the longest stays below the 16 MB that a document of
+/// MongoDB may have; in practice all of a track is one kilobyte, and addresses with signatures in them two.
+const ENCODED_LIMIT: usize = 8 * 1_024;
+const IDENTIFIER_LIMIT: usize = 2 * 1_024;
+/// Longest name of a source, in characters; the rest is cut off.
+const SOURCE_LIMIT: usize = 40;
+/// Longer addresses are left out.
+const URI_LIMIT: usize = 2 * 1_024;
+const ARTWORK_LIMIT: usize = 1_024;
 
 /// One message of the socket.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,19 +162,35 @@ pub(super) fn players(body: &[u8], now_ms: i64) -> Option<(Vec<PlayerFound>, usi
     Some((found, unread))
 }
 
-/// Reads a track. `None` if what is needed to play it or to tell it from others is missing.
+/// Whether a track could not be kept, because what it is played by is too long.
+fn is_too_long(value: &Value) -> bool {
+    let longer = |value: &Value, limit| value.as_str().is_some_and(|text| text.len() > limit);
+    longer(&value["encoded"], ENCODED_LIMIT) || longer(&value["info"]["identifier"], IDENTIFIER_LIMIT)
+}
+
+/// Reads a track. `None` if what is needed to play it or to tell it from others is missing or too long.
 pub(super) fn track(value: &Value) -> Option<Track> {
+    if is_too_long(value) {
+        tracing::debug!("a track is too long to be kept");
+        return None;
+    }
     let info = &value["info"];
     let text = |key: &str| info[key].as_str().map(clean).filter(|text| !text.is_empty());
     let stream = info["isStream"].as_bool().unwrap_or(false);
     Some(Track {
         encoded: value["encoded"].as_str().filter(|text| !text.is_empty())?.to_owned(),
         identifier: text("identifier")?.into(),
-        source: text("sourceName").unwrap_or_default().into(),
+        source: text("sourceName")
+            .unwrap_or_default()
+            .chars()
+            .take(SOURCE_LIMIT)
+            .collect(),
         title: shorten(&text("title").unwrap_or_default()).into(),
         author: shorten(&text("author").unwrap_or_default()).into(),
-        uri: text("uri").map(Into::into),
-        artwork: text("artworkUrl").map(Into::into),
+        uri: text("uri").filter(|uri| uri.len() <= URI_LIMIT).map(Into::into),
+        artwork: text("artworkUrl")
+            .filter(|artwork| artwork.len() <= ARTWORK_LIMIT)
+            .map(Into::into),
         length_ms: number(&info["length"]).filter(|length| !stream && *length < NO_LENGTH),
         seekable: !stream && info["isSeekable"].as_bool().unwrap_or(false),
     })
@@ -195,7 +220,16 @@ pub(super) fn loaded(body: &[u8]) -> Option<Loaded> {
     let one = |raw: &&RawValue| track(&serde_json::from_str(raw.get()).ok()?);
     let data = data.map_or("null", RawValue::get);
     Some(match &*sort {
-        "track" => Loaded::Track(track(&serde_json::from_str(data).ok()?)?),
+        "track" => {
+            let value = serde_json::from_str(data).ok()?;
+            if is_too_long(&value) {
+                // Another node would say the same.
+                return Some(Loaded::Failed {
+                    message: Some("what the node says of the track is too long".to_owned()),
+                });
+            }
+            Loaded::Track(track(&value)?)
+        }
         "playlist" => {
             let Playlist { info, tracks } = serde_json::from_str(data).ok()?;
             Loaded::Playlist {

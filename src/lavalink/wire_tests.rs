@@ -285,3 +285,41 @@ proptest! {
         drop(player(&value, now));
     }
 }
+
+#[test]
+fn a_full_queue_of_the_longest_tracks_stays_below_what_a_document_may_have() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    let made = |encoded, identifier, uri, artwork| {
+        let mut value = sample_track();
+        value["encoded"] = json!(long(encoded));
+        value["info"]["identifier"] = json!(long(identifier));
+        value["info"]["uri"] = json!(long(uri));
+        value["info"]["artworkUrl"] = json!(long(artwork));
+        for key in ["title", "author", "sourceName"] {
+            value["info"][key] = json!("\u{1f3b5}".repeat(100_000));
+        }
+        value
+    };
+    let longest = track(&made(ENCODED_LIMIT, IDENTIFIER_LIMIT, URI_LIMIT, ARTWORK_LIMIT)).unwrap();
+    let kept = crate::model::track::QUEUE_LIMIT + crate::model::track::HISTORY_LIMIT + 1;
+    let bytes = serde_json::to_vec(&longest).unwrap().len() + 100;
+    assert!(kept * bytes < 16_777_216, "{kept} tracks of {bytes} bytes");
+    let shown = track(&made(10, 10, URI_LIMIT + 1, ARTWORK_LIMIT + 1)).unwrap();
+    assert_eq!((shown.uri, shown.artwork), (None, None), "it plays without them");
+    for refused in [
+        made(ENCODED_LIMIT + 1, 10, 10, 10),
+        made(10, IDENTIFIER_LIMIT + 1, 10, 10),
+    ] {
+        assert_eq!(track(&refused), None);
+        let answer = |sort: &str, data: Value| loaded(json!({ "loadType": sort, "data": data }).to_string().as_bytes());
+        let Some(Loaded::Failed { message: Some(why) }) = answer("track", refused.clone()) else {
+            panic!("it does not load")
+        };
+        assert!(why.contains("too long"), "{why}");
+        let list = json!([refused, sample_track()]);
+        let Some(Loaded::Search(tracks)) = answer("search", list) else {
+            panic!("no hits")
+        };
+        assert_eq!(tracks.len(), 1, "the other one can be had");
+    }
+}
