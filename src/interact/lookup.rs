@@ -149,9 +149,17 @@ pub(super) async fn tracks(
     }
 }
 
+/// What may be looked up while somebody types: a link is most often half typed, and its server would be asked at every key.
+fn suggestible(text: &str) -> Option<Query> {
+    match Query::classify(text) {
+        Ok(query @ (Query::Search(_) | Query::Identifier(_))) => Some(query),
+        Ok(Query::Link(_)) | Err(_) => None,
+    }
+}
+
 /// Hits while somebody types.
 pub(super) async fn suggestions(around: &Surroundings, text: &str) -> Vec<Track> {
-    let Ok(query) = Query::classify(text) else {
+    let Some(query) = suggestible(text) else {
         return Vec::new();
     };
     match load(around, &query).await {
@@ -174,4 +182,26 @@ async fn load(around: &Surroundings, query: &Query) -> Result<Loaded, ReplyText>
         }
     }
     Err(ReplyText::NodeDown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_not_loaded_while_it_is_typed() {
+        for link in [
+            "https://example.com/a",
+            "https://exam.com",
+            "www.example.com/a.mp3",
+            "<http://example.com/a>",
+        ] {
+            assert_eq!(suggestible(link), None, "{link}");
+        }
+        assert_eq!(suggestible("the song"), Some(Query::Search("the song".into())));
+        assert_eq!(
+            suggestible("ytsearch:the"),
+            Some(Query::Identifier("ytsearch:the".into()))
+        );
+    }
 }

@@ -32,6 +32,8 @@ use crate::ui;
 pub const TOO_OLD_MS: i64 = 2_500;
 /// Whatever is not done by this age is deferred, milliseconds.
 const DEFER_AT_MS: i64 = 1_700;
+/// Suggestions cannot be deferred: whatever is not found by this age is not suggested, milliseconds.
+const SUGGEST_AT_MS: i64 = 1_500;
 /// A deferral waits this long for its order to be stored, then defers anyway.
 const STORE_WAIT: Duration = Duration::from_millis(600);
 
@@ -87,6 +89,8 @@ async fn take(guilds: &Arc<Guilds>, interaction: Box<InteractionCreate>, seen: S
     let name = work::name_of(&request.kind);
     let span = info_span!("command", command = name, outcome = tracing::field::Empty);
     let began = Instant::now();
+    // Again: the guild may have taken a while to be loaded.
+    let age = discord.age_ms(id, wall_ms());
     let outcome = run(guilds, request, message, seen, age).instrument(span.clone()).await;
     span.record("outcome", outcome.as_str());
     let timings = &guilds.around().metrics.discord.commands;
@@ -105,15 +109,21 @@ async fn run(
     let discord = &guilds.around().discord;
     let (id, token) = (request.asked.interaction, request.token.clone());
     let (guild, component) = (request.guild, matches!(request.kind, Kind::Component(_)));
+    let suggests = matches!(request.kind, Kind::Autocomplete { .. });
     let pending = deferred::record(&request);
     let mut working = std::pin::pin!(work::work(guilds, request, message, Some(seen)));
-    let patience = Duration::from_millis(u64::try_from(DEFER_AT_MS - age_ms).unwrap_or(0));
+    let until_ms = if suggests { SUGGEST_AT_MS } else { DEFER_AT_MS };
+    let patience = Duration::from_millis(u64::try_from(until_ms - age_ms).unwrap_or(0));
     if let Ok((answer, outcome)) = timeout(patience, &mut working).await {
         return if say(discord, id, &token, answer).await {
             outcome
         } else {
             Outcome::Lost
         };
+    }
+    if suggests {
+        say(discord, id, &token, Answer::Choices(Vec::new())).await;
+        return Outcome::Error;
     }
     if let Some(pending) = pending
         && let Some(handle) = guilds.get(guild)

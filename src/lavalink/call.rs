@@ -110,7 +110,7 @@ impl Node {
         body: Option<&Value>,
     ) -> Result<Reply, CallError> {
         let limit = operation.limit();
-        let Ok(Ok(_turn)) = timeout(limit, self.shared().calls.acquire()).await else {
+        let Ok(Ok(_turn)) = timeout(limit, self.shared().turns(operation).acquire()).await else {
             return Err(CallError::Busy);
         };
         if operation.mutates() {

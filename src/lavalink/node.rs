@@ -24,6 +24,9 @@ use super::{BadNode, Identity, Loaded, NodeConfig, NodeLoad, NodeState, NodeStat
 
 /// Voice calls under way at once: each may hold one of the node's few threads.
 const VOICE_CALLS: usize = 8;
+/// Loads under way at once. They wait for servers that anybody may name, so they have turns of their own: what players need
+/// never waits behind them.
+const LOADS: usize = 16;
 /// Other calls under way at once.
 const CALLS: usize = 64;
 /// One (shard, node). Clones are the same node.
@@ -39,7 +42,8 @@ pub(super) struct Shared {
     breaker: Arc<Mutex<Breaker>>,
     draining: Arc<AtomicBool>,
     voice_calls: Semaphore,
-    pub(super) calls: Semaphore,
+    calls: Semaphore,
+    loads: Semaphore,
     /// Somebody was told that the open session is unknown.
     pub(super) suspect: Notify,
     /// The state changed by what calls met.
@@ -86,6 +90,7 @@ impl Shared {
             draining: Arc::clone(&config.draining),
             voice_calls: Semaphore::new(VOICE_CALLS),
             calls: Semaphore::new(CALLS),
+            loads: Semaphore::new(LOADS),
             suspect: Notify::new(),
             changed: Notify::new(),
             inner: Mutex::new(Inner {
@@ -103,6 +108,19 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a call waits for its turn.
+    pub(super) const fn turns(&self, operation: Operation) -> &Semaphore {
+        match operation {
+            Operation::Load => &self.loads,
+            Operation::Arm
+            | Operation::Update
+            | Operation::Voice
+            | Operation::Destroy
+            | Operation::Player
+            | Operation::Players => &self.calls,
+        }
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {

@@ -472,3 +472,35 @@ async fn tracks_are_loaded_with_their_identifier_escaped() {
         .fake
         .place("GET /v4/loadtracks?identifier=ytsearch%3Aa%26b%20%C3%BC");
 }
+
+#[tokio::test]
+async fn loads_that_wait_for_servers_that_never_answer_keep_no_player_waiting() {
+    let mut world = world(vec![ready("n1", false)], None, |line| {
+        if line.starts_with("GET /v4/loadtracks") {
+            None
+        } else {
+            healthy(line)
+        }
+    })
+    .await;
+    world.until("state new").await;
+    let mut loads = JoinSet::new();
+    for link in 0..100 {
+        let node = world.node.clone();
+        loads.spawn(async move { node.load_tracks(&format!("https://mute.example/{link}")).await });
+    }
+    world.fake.logged("GET /v4/loadtracks", 16).await;
+    let pause = PlayerPatch {
+        paused: Some(true),
+        ..PlayerPatch::default()
+    };
+    let updated = timeout(Duration::from_secs(2), world.node.update(GUILD, &pause)).await;
+    updated.expect("it has a turn").unwrap();
+    let loads = world
+        .fake
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("loadtracks"))
+        .count();
+    assert_eq!(loads, 16, "the others wait");
+}

@@ -52,6 +52,29 @@ async fn autocomplete_suggests_what_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn suggestions_that_do_not_come_in_time_are_none_and_never_a_deferral() {
+    let (world, _bot, guild) = stage().await;
+    let (person, text) = (world.person(&guild, 0).await, world.channel(&guild, "text", 0).await);
+    queue(&world, &guild, &["One"]).await;
+    for node in ["a", "b"] {
+        world.fault(json!({ "kind": "hang_rest", "node": node })).await;
+    }
+    let path = format!("/guilds/{guild}/commands");
+    for typed in ["the", "https://example.com/half-ty"] {
+        let body = json!({ "user": person, "channel": text, "name": "play", "options": { "query": typed }, "focused": "query" });
+        let asked = world.post(&path, body).await;
+        let answer = world.answer(asked["interaction"].as_str().unwrap()).await;
+        assert!(answer.is_acknowledged(), "{answer:#?}");
+        assert_eq!(
+            (&answer.0["kind"], &answer.0["choices"]),
+            (&json!("autocomplete"), &json!([])),
+            "{answer:#?}"
+        );
+    }
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pause_resume_seek_and_volume_are_heard() {
     let (world, _bot, guild) = stage().await;
     queue(&world, &guild, &["One"]).await;
