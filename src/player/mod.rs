@@ -15,6 +15,7 @@ mod effect;
 mod node;
 mod orders;
 mod queue;
+mod reconcile;
 mod recover;
 mod snapshot;
 mod state;

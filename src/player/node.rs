@@ -1,18 +1,15 @@
-//! The node's side: starting, following, ending tracks, and bringing a node to what is wanted after a loss.
+//! The node's side: starting, following and ending tracks, and leaving a node.
 
 use crate::model::position::Anchor;
 use crate::model::record::{LoopMode, PauseReason};
 use crate::model::signal::{EndReason, FromNode, NodeEvent, PlayerSeen};
 use crate::model::view::Notice;
 
-use super::recover::{Recovery, played_on};
+use super::recover::Recovery;
 use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
 
 /// After this many failed tracks in a row the player stops instead of running through the queue.
 const FAILURES_MAX: u32 = 5;
-/// A resumed node that holds no track replays the end at once, if it still knows it; then the queue goes on anyway, and an
-/// end that is told later is that of a track which is not on the deck any more.
-const ASSUME_END_MS: i64 = 100;
 /// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
 const RETRY_MS: i64 = 500;
 /// Some formats refuse to start in the middle; they are started and moved after this, milliseconds.
@@ -77,7 +74,7 @@ impl Player {
             self.dirty.head = true;
         }
         self.seat.open = true;
-        self.seat.assume_end_at = None;
+        self.seat.missing = None;
         true
     }
 
@@ -156,8 +153,8 @@ impl Player {
         self.dirty.head = true;
     }
 
-    fn advance(&mut self, reason: EndReason, cx: &Context, effects: &mut Vec<Effect>) {
-        self.seat.assume_end_at = None;
+    pub(super) fn advance(&mut self, reason: EndReason, cx: &Context, effects: &mut Vec<Effect>) {
+        self.seat.missing = None;
         if reason == EndReason::Finished && self.loop_mode == LoopMode::Track {
             if let Some(item) = self.deck.item().cloned() {
                 self.deck = Deck::Waiting {
@@ -172,6 +169,8 @@ impl Player {
             self.cue_next();
         }
         effects.push(Effect::Show);
+        // The end that was waited for was told: nothing is missing.
+        self.recovery_tick(cx, effects);
         self.drive(cx, effects);
     }
 
@@ -317,98 +316,7 @@ impl Player {
         self.finish_if_idle(cx, effects);
     }
 
-    /// The session is usable (again): what the node holds is compared with what is wanted.
-    fn node_ready(&mut self, resumed: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
-        let lost_at = self.seat.lost_at.take();
-        let given_up = std::mem::take(&mut self.seat.gone);
-        if given_up && !resumed {
-            // What is to be done was done when the node was given up.
-            self.seat.open = true;
-            self.drive(cx, effects);
-            return;
-        }
-        if !resumed {
-            self.node_gone(lost_at.unwrap_or(cx.now_ms), cx, effects);
-            return;
-        }
-        self.seat.open = true;
-        self.seat.retry_at = None;
-        self.recovery_node_resumed(player);
-        if let Some((seen, place)) = player.and_then(|seen| Some((seen, self.went_on_to(seen)?))) {
-            self.catch_up(place, seen, cx, effects);
-        }
-        self.compare(given_up, player, cx, effects);
-        if let Some(seen) = player
-            && seen.volume != self.volume
-        {
-            self.patch(
-                Patch {
-                    volume: Some(self.volume),
-                    ..Patch::default()
-                },
-                effects,
-            );
-        }
-        self.recovery_tick(cx, effects);
-        self.drive(cx, effects);
-    }
-
-    /// Makes what is wanted of what the node holds, or has it do what is wanted. `given_up`: it was silent for too long.
-    fn compare(&mut self, given_up: bool, player: Option<&PlayerSeen>, cx: &Context, effects: &mut Vec<Effect>) {
-        let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
-        let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
-        match (same, &mut self.deck) {
-            (Some((seen, _)), Deck::Starting { .. } | Deck::Playing { .. }) => {
-                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
-                // Of a track that played before only the anchor moves, which auto-save stores for all guilds together.
-                self.dirty.head |= matches!(self.deck, Deck::Starting { .. });
-                if let Deck::Starting { item, .. } | Deck::Playing { item, .. } = self.deck.clone() {
-                    self.deck = Deck::Playing { item, anchor };
-                }
-                if seen.paused {
-                    self.patch(
-                        Patch {
-                            paused: Some(false),
-                            ..Patch::default()
-                        },
-                        effects,
-                    );
-                }
-            }
-            (
-                Some((seen, _)),
-                Deck::Waiting {
-                    item,
-                    from_ms,
-                    paused: None,
-                },
-            ) if given_up && played_on(self.recovery.as_ref(), *from_ms, seen) => {
-                let item = item.clone();
-                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
-                self.deck = Deck::Playing { item, anchor };
-                self.dirty.head = true;
-                self.recovery_judged_too_soon();
-            }
-            (Some((seen, _)), Deck::Paused { held, .. }) => {
-                *held = true;
-                if !seen.paused {
-                    self.patch(
-                        Patch {
-                            paused: Some(true),
-                            ..Patch::default()
-                        },
-                        effects,
-                    );
-                }
-            }
-            (None, Deck::Playing { .. }) if held.is_none() => self.seat.assume_end_at = Some(cx.now_ms + ASSUME_END_MS),
-            (None, Deck::Starting { .. } | Deck::Playing { .. }) => self.hold(cx),
-            (None, Deck::Paused { held, .. }) => *held = false,
-            (_, Deck::Empty | Deck::Waiting { .. }) => {}
-        }
-    }
-
-    fn node_gone(&mut self, alive_until_ms: i64, cx: &Context, effects: &mut Vec<Effect>) {
+    pub(super) fn node_gone(&mut self, alive_until_ms: i64, cx: &Context, effects: &mut Vec<Effect>) {
         let was_playing = matches!(self.deck, Deck::Playing { .. } | Deck::Starting { .. });
         let alive_until_ms = alive_until_ms.min(cx.now_ms);
         self.recovery_node_gone(was_playing, alive_until_ms, cx);
@@ -425,7 +333,7 @@ impl Player {
         self.seat.open = false;
         self.seat.gone = true;
         self.seat.generation += 1;
-        self.seat.assume_end_at = None;
+        self.seat.missing = None;
         self.dirty.head = true;
         self.recovery_tick(cx, effects);
         self.drive(cx, effects);
@@ -527,11 +435,8 @@ impl Player {
     }
 
     pub(super) fn seat_tick(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
-        if self.seat.assume_end_at.is_some_and(|at| at <= cx.now_ms) {
-            self.seat.assume_end_at = None;
-            if matches!(self.deck, Deck::Playing { .. }) {
-                self.advance(EndReason::Finished, cx, effects);
-            }
+        if let Some(missing) = self.seat.missing.take_if(|missing| missing.decide_at <= cx.now_ms) {
+            self.track_missing(missing, cx, effects);
         }
         if self.seat.retry_at.is_some_and(|at| at <= cx.now_ms) {
             self.seat.retry_at = None;

@@ -255,6 +255,13 @@ impl Player {
         }
     }
 
+    /// The node came back without the track. Returns until when it can have been heard, if a recovery knows.
+    pub(super) fn recovery_track_missing(&mut self) -> Option<i64> {
+        let recovery = self.recovery.as_mut()?;
+        recovery.node = Some(NodeFate::Gone);
+        Some(recovery.alive_until_ms())
+    }
+
     pub(super) fn recovery_node_gone(&mut self, was_playing: bool, alive_until_ms: i64, cx: &Context) {
         if self.recovery.is_none() && was_playing {
             let loaded = Loaded {
@@ -310,6 +317,9 @@ impl Player {
     /// Judges as soon as everything is known.
     pub(super) fn recovery_tick(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
         let needs_node = self.seat.node.is_some() && !matches!(self.deck, Deck::Empty);
+        if self.end_may_be_told(cx.now_ms) {
+            return;
+        }
         let Some(recovery) = &mut self.recovery else { return };
         if recovery.stage != Stage::Judging {
             return;

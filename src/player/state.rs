@@ -182,14 +182,26 @@ pub(super) struct Seat {
     pub(super) retry_at: Option<i64>,
     /// How many calls failed in a row.
     pub(super) attempt: u32,
-    /// The node holds no track where one should play: unless an end is told first, the queue goes on then.
-    pub(super) assume_end_at: Option<i64>,
+    /// The node holds no track where one should play.
+    pub(super) missing: Option<Missing>,
 }
 
 impl Seat {
     pub(super) fn deadline(&self) -> Option<i64> {
-        [self.retry_at, self.assume_end_at].into_iter().flatten().min()
+        [self.retry_at, self.missing.map(|missing| missing.decide_at)]
+            .into_iter()
+            .flatten()
+            .min()
     }
+}
+
+/// A track that should play and that the node does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Unless an end is told first, it is decided then what became of it.
+    pub(super) decide_at: i64,
+    /// The last moment at which it can have been heard for sure.
+    pub(super) heard_until: i64,
 }
 
 /// The people in the bot's channel.

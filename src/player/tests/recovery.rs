@@ -331,29 +331,113 @@ fn what_is_too_old_or_has_no_listener_is_not_joined_and_kept() {
     }
 }
 
+/// Node a has its session, and no track.
+fn resumed_empty(scene: &mut Scene) {
+    let (resumed, player) = (true, None);
+    scene.from("a", NodeEvent::Ready { resumed, player });
+}
+
+fn tick(scene: &mut Scene) {
+    scene.now = scene.player.deadline().unwrap_or(scene.now) + 1;
+    scene.step(Input::Tick);
+}
+
 #[test]
 fn a_track_that_ended_meanwhile_advances_once_with_or_without_its_end_being_told() {
     for told in [true, false] {
-        let mut scene = dead();
+        let mut scene = Scene::playing();
+        scene.now += 98_500;
+        let mut scene = scene.dies(1_000, Policy::default());
         scene.shard(true);
-        scene.from(
-            "a",
-            NodeEvent::Ready {
-                resumed: true,
-                player: None,
-            },
-        );
+        resumed_empty(&mut scene);
+        assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
         if told {
             scene.ended("One", EndReason::Finished);
         }
-        scene.now = scene.player.deadline().unwrap_or(scene.now) + 1;
-        scene.step(Input::Tick);
+        tick(&mut scene);
         assert_eq!(
             (scene.title().as_deref(), scene.queued()),
             (Some("Two"), vec!["Three".to_owned()]),
             "{told}"
         );
     }
+}
+
+#[test]
+fn a_track_that_has_much_left_and_is_missing_on_the_node_is_started_again_where_it_was() {
+    let mut scene = dead();
+    scene.shard(true);
+    resumed_empty(&mut scene);
+    assert_eq!(outcome(&scene), None, "its end may still be told");
+    tick(&mut scene);
+    let (_, patch) = scene.patches().remove(0);
+    assert_eq!(patch.track, Some(Some("encoded One".into())));
+    let position = patch.position_ms.unwrap();
+    assert!((19_000..=20_000).contains(&position), "{position}");
+    scene.answered();
+    assert_eq!(outcome(&scene), Some(Outcome::Restored), "it was not carried on");
+    assert_eq!(scene.queued(), ["Two", "Three"]);
+}
+
+#[test]
+fn a_track_that_is_shorter_than_it_says_is_over_when_its_end_is_told() {
+    for (reason, notices) in [(EndReason::Finished, 0), (EndReason::LoadFailed, 1)] {
+        let mut scene = dead();
+        scene.shard(true);
+        resumed_empty(&mut scene);
+        scene.ended("One", reason);
+        assert_eq!(outcome(&scene), Some(Outcome::CarriedOn), "{reason:?}");
+        assert_eq!(
+            scene.patches()[0].1.track,
+            Some(Some("encoded Two".into())),
+            "{reason:?}"
+        );
+        let notice = |effect: &&Effect| matches!(effect, Effect::Notice(_));
+        assert_eq!(scene.effects.iter().filter(notice).count(), notices, "{reason:?}");
+        assert_eq!(scene.player.deadline(), None);
+    }
+}
+
+#[test]
+fn a_track_that_another_node_was_never_told_to_start_is_not_skipped_by_the_successor() {
+    let mut scene = Scene::playing();
+    scene.now += 20_000;
+    scene.best = Some(node("b"));
+    scene.from(
+        "a",
+        NodeEvent::Gone {
+            alive_until_ms: scene.now,
+        },
+    );
+    assert_eq!(scene.patches().len(), 1, "and its owner dies before it is sent");
+    let mut scene = scene.dies(1_000, Policy::default());
+    scene.best = Some(node("b"));
+    scene.shard(true);
+    let (resumed, player) = (true, None);
+    scene.from("b", NodeEvent::Ready { resumed, player });
+    tick(&mut scene);
+    let (on, patch) = scene.patches().remove(0);
+    assert_eq!((on, patch.track), (node("b"), Some(Some("encoded One".into()))));
+    let position = patch.position_ms.unwrap();
+    assert!((19_000..=20_000).contains(&position), "{position}");
+}
+
+#[test]
+fn what_a_person_asks_for_while_an_end_may_be_told_is_done() {
+    let mut scene = dead();
+    scene.shard(true);
+    resumed_empty(&mut scene);
+    scene.order(Order::Pause).unwrap();
+    tick(&mut scene);
+    assert_eq!(outcome(&scene), Some(Outcome::CarriedOn));
+    scene.order(Order::Resume).unwrap();
+    assert_eq!(scene.patches()[0].1.track, Some(Some("encoded One".into())));
+    let mut scene = dead();
+    scene.shard(true);
+    resumed_empty(&mut scene);
+    scene.order(Order::Skip { to: None }).unwrap();
+    tick(&mut scene);
+    assert_eq!(scene.patches()[0].1.track, Some(Some("encoded Two".into())));
 }
 
 #[test]

@@ -195,6 +195,7 @@ impl Scene {
         let player = Player::restore(GuildId::new(1), policy, snapshot, Some(loaded));
         Self {
             now: self.now + after_ms,
+            next: self.next,
             ..Self::with(player)
         }
     }

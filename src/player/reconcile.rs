@@ -1,0 +1,162 @@
+//! What a node holds when its session is there again, and what should be there: one is brought to the other.
+
+use crate::model::position::Anchor;
+use crate::model::signal::{EndReason, PlayerSeen};
+
+use super::recover::played_on;
+use super::state::Missing;
+use super::{Context, Deck, Effect, Patch, Player};
+
+/// A resumed node that holds no track replays the end at once, if it still knows it.
+const END_WAIT_MS: i64 = 100;
+/// A track that was to end within this may have ended: tracks are a little shorter than they say, and node and ear differ.
+const END_SLACK_MS: i64 = 2_000;
+
+impl Player {
+    /// The session is usable (again): what the node holds is compared with what is wanted.
+    pub(super) fn node_ready(
+        &mut self,
+        resumed: bool,
+        player: Option<&PlayerSeen>,
+        cx: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let lost_at = self.seat.lost_at.take();
+        let given_up = std::mem::take(&mut self.seat.gone);
+        if given_up && !resumed {
+            // What is to be done was done when the node was given up.
+            self.seat.open = true;
+            self.drive(cx, effects);
+            return;
+        }
+        if !resumed {
+            self.node_gone(lost_at.unwrap_or(cx.now_ms), cx, effects);
+            return;
+        }
+        self.seat.open = true;
+        self.seat.retry_at = None;
+        self.seat.missing = None;
+        self.recovery_node_resumed(player);
+        if let Some((seen, place)) = player.and_then(|seen| Some((seen, self.went_on_to(seen)?))) {
+            self.catch_up(place, seen, cx, effects);
+        }
+        self.compare(given_up, lost_at, player, cx, effects);
+        if let Some(seen) = player
+            && seen.volume != self.volume
+        {
+            self.patch(
+                Patch {
+                    volume: Some(self.volume),
+                    ..Patch::default()
+                },
+                effects,
+            );
+        }
+        self.recovery_tick(cx, effects);
+        self.drive(cx, effects);
+    }
+
+    /// Makes what is wanted of what the node holds, or has it do what is wanted. `given_up`: it was silent for too long.
+    fn compare(
+        &mut self,
+        given_up: bool,
+        lost_at: Option<i64>,
+        player: Option<&PlayerSeen>,
+        cx: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
+        let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
+        match (same, &mut self.deck) {
+            (Some((seen, _)), Deck::Starting { .. } | Deck::Playing { .. }) => {
+                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+                // Of a track that played before only the anchor moves, which auto-save stores for all guilds together.
+                self.dirty.head |= matches!(self.deck, Deck::Starting { .. });
+                if let Deck::Starting { item, .. } | Deck::Playing { item, .. } = self.deck.clone() {
+                    self.deck = Deck::Playing { item, anchor };
+                }
+                if seen.paused {
+                    self.patch(
+                        Patch {
+                            paused: Some(false),
+                            ..Patch::default()
+                        },
+                        effects,
+                    );
+                }
+            }
+            (
+                Some((seen, _)),
+                Deck::Waiting {
+                    item,
+                    from_ms,
+                    paused: None,
+                },
+            ) if given_up && played_on(self.recovery.as_ref(), *from_ms, seen) => {
+                let item = item.clone();
+                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
+                self.deck = Deck::Playing { item, anchor };
+                self.dirty.head = true;
+                self.recovery_judged_too_soon();
+            }
+            (Some((seen, _)), Deck::Paused { held, .. }) => {
+                *held = true;
+                if !seen.paused {
+                    self.patch(
+                        Patch {
+                            paused: Some(true),
+                            ..Patch::default()
+                        },
+                        effects,
+                    );
+                }
+            }
+            (None, Deck::Playing { .. }) if held.is_none() => {
+                self.seat.missing = Some(Missing {
+                    decide_at: cx.now_ms + END_WAIT_MS,
+                    heard_until: lost_at.unwrap_or(cx.now_ms),
+                });
+            }
+            (None, Deck::Starting { .. } | Deck::Playing { .. }) => self.hold(cx),
+            (None, Deck::Paused { held, .. }) => *held = false,
+            (_, Deck::Empty | Deck::Waiting { .. }) => {}
+        }
+    }
+
+    /// Whether the track on the deck may have come to its end by now. One without a length has none to come to.
+    fn may_have_ended(&self, now_ms: i64) -> bool {
+        self.ends_at(now_ms)
+            .is_some_and(|ends_at| ends_at <= now_ms + END_SLACK_MS)
+    }
+
+    /// Whether the node may still say that a track ended which it does not hold, and which has no reason to be over.
+    pub(super) fn end_may_be_told(&self, now_ms: i64) -> bool {
+        self.seat.missing.is_some() && !self.may_have_ended(now_ms)
+    }
+
+    /// The node holds no track where one should play, and told of no end. One that was at its end is over, and the queue goes
+    /// on; an end that is told later is that of a track which is not on the deck any more. Any other never began there, or
+    /// broke off: it is started again where it was.
+    pub(super) fn track_missing(&mut self, missing: Missing, cx: &Context, effects: &mut Vec<Effect>) {
+        let over = self.may_have_ended(cx.now_ms);
+        match &mut self.deck {
+            Deck::Playing { .. } if over => {
+                self.advance(EndReason::Finished, cx, effects);
+                return;
+            }
+            Deck::Playing { .. } => {
+                let heard_until = self.recovery_track_missing().unwrap_or(missing.heard_until);
+                self.hold(&Context {
+                    now_ms: heard_until,
+                    best_node: None,
+                    voice_waits: false,
+                });
+            }
+            // Somebody asked for something else meanwhile.
+            Deck::Paused { held, .. } => *held = false,
+            Deck::Empty | Deck::Waiting { .. } | Deck::Starting { .. } => {}
+        }
+        self.recovery_tick(cx, effects);
+        self.drive(cx, effects);
+    }
+}
