@@ -10,8 +10,6 @@ use super::{Call, Context, Deck, Effect, Failure, Patch, Player, Voice};
 
 /// After this many failed tracks in a row the player stops instead of running through the queue.
 const FAILURES_MAX: u32 = 5;
-/// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
-const RETRY_MS: i64 = 500;
 /// Some formats refuse to start in the middle; they are started and moved after this, milliseconds.
 const SEEK_AFTER_MS: i64 = 300;
 
@@ -78,19 +76,19 @@ impl Player {
         true
     }
 
-    /// Sends a change to the node that holds the player, if any does.
+    /// Sends a change to the node that holds the player, if any does. What it cannot hear now it is told later.
     pub(super) fn patch(&mut self, patch: Patch, effects: &mut Vec<Effect>) {
-        if let (Some(node), true) = (self.seat.node.clone(), self.seat.open) {
-            if patch.track.is_some() {
-                self.seat.generation += 1;
-            }
-            let generation = self.seat.generation;
-            effects.push(Effect::Call(Call::Update {
-                node,
-                generation,
-                patch: Box::new(patch),
-            }));
+        let Some(node) = self.seat.node.clone() else { return };
+        if !self.seat.open {
+            self.seat.owes = true;
+            return;
         }
+        let generation = self.seat.told(&patch);
+        effects.push(Effect::Call(Call::Update {
+            node,
+            generation,
+            patch: Box::new(patch),
+        }));
     }
 
     /// The track stops being heard where it is: it waits there until voice and node are back.
@@ -223,8 +221,9 @@ impl Player {
     }
 
     const fn followed(&mut self, position_ms: u64, at_ms: i64, connected: bool) {
-        // A paused or restored player may report 0, and one that is being started still tells of the track before.
-        if let (Deck::Playing { anchor, .. }, true) = (&mut self.deck, connected) {
+        // A paused or restored player may report 0, one that is being started still tells of the track before, and one that
+        // did not hear of a seek yet of where it was.
+        if let (Deck::Playing { anchor, .. }, true) = (&mut self.deck, connected && self.seat.sought.is_none()) {
             *anchor = Anchor::playing(position_ms, at_ms);
         }
     }
@@ -332,8 +331,9 @@ impl Player {
         }
         self.seat.open = false;
         self.seat.gone = true;
-        self.seat.generation += 1;
+        self.seat.owes = false;
         self.seat.missing = None;
+        self.seat.outdate();
         self.dirty.head = true;
         self.recovery_tick(cx, effects);
         self.drive(cx, effects);
@@ -400,6 +400,10 @@ impl Player {
         if generation != self.seat.generation {
             return;
         }
+        let was_seek = self.seat.answered();
+        if was_seek && matches!(answer, Ok(_) | Err(Failure::Refused)) {
+            self.seat.sought = None;
+        }
         match answer {
             Ok(seen) => {
                 self.seat.attempt = 0;
@@ -425,15 +429,6 @@ impl Player {
         }
     }
 
-    /// A call failed: what was to be started is still to be started.
-    fn try_again(&mut self, cx: &Context) {
-        if matches!(self.deck, Deck::Starting { .. }) {
-            self.hold(cx);
-        }
-        self.seat.attempt += 1;
-        self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << self.seat.attempt.min(5)));
-    }
-
     pub(super) fn seat_tick(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
         if let Some(missing) = self.seat.missing.take_if(|missing| missing.decide_at <= cx.now_ms) {
             self.track_missing(missing, cx, effects);
@@ -450,6 +445,7 @@ impl Player {
                     item,
                     anchor: Anchor::playing(from_ms, cx.now_ms),
                 };
+                self.seat.sought = Some(from_ms);
                 self.patch(
                     Patch {
                         position_ms: Some(from_ms),
@@ -461,6 +457,7 @@ impl Player {
                 self.dirty.head = true;
                 self.recovery_playing(cx, effects);
             }
+            self.repeat(cx, effects);
             self.drive(cx, effects);
         }
     }

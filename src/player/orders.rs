@@ -412,6 +412,7 @@ impl Player {
             }
         };
         if held {
+            self.seat.sought = Some(position_ms);
             self.patch(patch, effects);
         }
         Ok(Done::Sought { position_ms })

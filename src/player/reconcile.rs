@@ -1,16 +1,19 @@
 //! What a node holds when its session is there again, and what should be there: one is brought to the other.
 
 use crate::model::position::Anchor;
+use crate::model::record::VoiceCredentials;
 use crate::model::signal::{EndReason, PlayerSeen};
 
 use super::recover::played_on;
 use super::state::Missing;
-use super::{Context, Deck, Effect, Patch, Player};
+use super::{Context, Deck, Effect, Patch, Player, Voice};
 
 /// A resumed node that holds no track replays the end at once, if it still knows it.
 const END_WAIT_MS: i64 = 100;
 /// A track that was to end within this may have ended: tracks are a little shorter than they say, and node and ear differ.
 const END_SLACK_MS: i64 = 2_000;
+/// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
+const RETRY_MS: i64 = 500;
 
 impl Player {
     /// The session is usable (again): what the node holds is compared with what is wanted.
@@ -40,51 +43,27 @@ impl Player {
         if let Some((seen, place)) = player.and_then(|seen| Some((seen, self.went_on_to(seen)?))) {
             self.catch_up(place, seen, cx, effects);
         }
-        self.compare(given_up, lost_at, player, cx, effects);
-        if let Some(seen) = player
-            && seen.volume != self.volume
-        {
-            self.patch(
-                Patch {
-                    volume: Some(self.volume),
-                    ..Patch::default()
-                },
-                effects,
-            );
+        let mut mend = self.compare(given_up, lost_at, player, cx);
+        self.seat.owes = false;
+        mend.volume = player.filter(|seen| seen.volume != self.volume).map(|_| self.volume);
+        if mend != Patch::default() {
+            self.patch(mend, effects);
         }
         self.recovery_tick(cx, effects);
         self.drive(cx, effects);
     }
 
-    /// Makes what is wanted of what the node holds, or has it do what is wanted. `given_up`: it was silent for too long.
-    fn compare(
-        &mut self,
-        given_up: bool,
-        lost_at: Option<i64>,
-        player: Option<&PlayerSeen>,
-        cx: &Context,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Makes what is wanted of what the node holds, and returns what it is to do instead of what it does. `given_up`: it was
+    /// silent for too long.
+    fn compare(&mut self, given_up: bool, lost_at: Option<i64>, player: Option<&PlayerSeen>, cx: &Context) -> Patch {
         let held = player.and_then(|seen| seen.track.as_ref().map(|track| (seen, track)));
         let same = held.filter(|(_, track)| self.deck.item().is_some_and(|item| item.track.same_as(track)));
+        let stop = Patch {
+            track: held.map(|_| None),
+            ..Patch::default()
+        };
         match (same, &mut self.deck) {
-            (Some((seen, _)), Deck::Starting { .. } | Deck::Playing { .. }) => {
-                let anchor = Anchor::playing(seen.position_ms, seen.at_ms);
-                // Of a track that played before only the anchor moves, which auto-save stores for all guilds together.
-                self.dirty.head |= matches!(self.deck, Deck::Starting { .. });
-                if let Deck::Starting { item, .. } | Deck::Playing { item, .. } = self.deck.clone() {
-                    self.deck = Deck::Playing { item, anchor };
-                }
-                if seen.paused {
-                    self.patch(
-                        Patch {
-                            paused: Some(false),
-                            ..Patch::default()
-                        },
-                        effects,
-                    );
-                }
-            }
+            (Some((seen, _)), Deck::Starting { .. } | Deck::Playing { .. }) => return self.plays_on(seen, cx),
             (
                 Some((seen, _)),
                 Deck::Waiting {
@@ -99,18 +78,7 @@ impl Player {
                 self.dirty.head = true;
                 self.recovery_judged_too_soon();
             }
-            (Some((seen, _)), Deck::Paused { held, .. }) => {
-                *held = true;
-                if !seen.paused {
-                    self.patch(
-                        Patch {
-                            paused: Some(true),
-                            ..Patch::default()
-                        },
-                        effects,
-                    );
-                }
-            }
+            (Some((seen, _)), Deck::Paused { .. }) => return self.stands_still(seen),
             (None, Deck::Playing { .. }) if held.is_none() => {
                 self.seat.missing = Some(Missing {
                     decide_at: cx.now_ms + END_WAIT_MS,
@@ -118,9 +86,118 @@ impl Player {
                 });
             }
             (None, Deck::Starting { .. } | Deck::Playing { .. }) => self.hold(cx),
-            (None, Deck::Paused { held, .. }) => *held = false,
-            (_, Deck::Empty | Deck::Waiting { .. }) => {}
+            (None, Deck::Paused { held, .. }) => {
+                *held = false;
+                return stop;
+            }
+            (_, Deck::Empty) => return stop,
+            (_, Deck::Waiting { .. }) => {}
         }
+        Patch::default()
+    }
+
+    /// The node has the track that is to play.
+    fn plays_on(&mut self, seen: &PlayerSeen, cx: &Context) -> Patch {
+        let (item, sought) = match self.deck.clone() {
+            Deck::Starting {
+                item,
+                from_ms,
+                seek_after: true,
+            } => (item, Some(from_ms)),
+            Deck::Starting { item, .. } | Deck::Playing { item, .. } => (item, self.seat.sought),
+            Deck::Empty | Deck::Waiting { .. } | Deck::Paused { .. } => return Patch::default(),
+        };
+        // Of a track that played before only the anchor moves, which auto-save stores for all guilds together.
+        self.dirty.head |= matches!(self.deck, Deck::Starting { .. });
+        let anchor = match sought {
+            Some(position_ms) => Anchor::playing(position_ms, cx.now_ms),
+            None => Anchor::playing(seen.position_ms, seen.at_ms),
+        };
+        self.deck = Deck::Playing { item, anchor };
+        Patch {
+            paused: seen.paused.then_some(false),
+            position_ms: sought,
+            ..Patch::default()
+        }
+    }
+
+    /// The node has the track that is to stand still.
+    fn stands_still(&mut self, seen: &PlayerSeen) -> Patch {
+        let sought = self.seat.sought;
+        let Deck::Paused { position_ms, held, .. } = &mut self.deck else {
+            return Patch::default();
+        };
+        *held = true;
+        // It was never told, and played on: it stops where it is. What one that stands still says is not to be believed.
+        if !seen.paused && sought.is_none() {
+            *position_ms = seen.position_ms;
+            self.dirty.head = true;
+        }
+        Patch {
+            paused: (!seen.paused).then_some(true),
+            position_ms: sought,
+            voice: self.credentials().filter(|_| self.seat.owes),
+            ..Patch::default()
+        }
+    }
+
+    fn credentials(&self) -> Option<VoiceCredentials> {
+        if let Voice::In { credentials } = &self.voice {
+            Some(credentials.clone())
+        } else {
+            None
+        }
+    }
+
+    /// A call failed. What was to be started is still to be started, and everything else is said again.
+    pub(super) fn try_again(&mut self, cx: &Context) {
+        if matches!(self.deck, Deck::Starting { .. }) {
+            self.hold(cx);
+        } else {
+            self.seat.owes = true;
+        }
+        self.seat.attempt += 1;
+        self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << self.seat.attempt.min(5)));
+    }
+
+    /// Says again what the node was told in vain. While its socket is away it hears nothing, and when that is back it is
+    /// compared.
+    pub(super) fn repeat(&mut self, cx: &Context, effects: &mut Vec<Effect>) {
+        if !self.seat.owes || self.seat.lost_at.is_some() || self.seat.gone {
+            return;
+        }
+        self.seat.owes = false;
+        self.seat.open = true;
+        let sought = self.seat.sought;
+        let all = Patch {
+            position_ms: sought,
+            volume: Some(self.volume),
+            ..Patch::default()
+        };
+        let patch = match &mut self.deck {
+            Deck::Empty => Patch {
+                track: Some(None),
+                ..Patch::default()
+            },
+            Deck::Playing { anchor, .. } => {
+                if let Some(position_ms) = sought {
+                    *anchor = Anchor::playing(position_ms, cx.now_ms);
+                    self.dirty.head = true;
+                }
+                Patch {
+                    paused: Some(false),
+                    ..all
+                }
+            }
+            Deck::Paused { held: true, .. } => Patch {
+                paused: Some(true),
+                voice: self.credentials(),
+                ..all
+            },
+            // Starting it says everything.
+            Deck::Waiting { .. } | Deck::Starting { .. } | Deck::Paused { held: false, .. } => return,
+        };
+        self.patch(patch, effects);
     }
 
     /// Whether the track on the deck may have come to its end by now. One without a length has none to come to.

@@ -7,6 +7,8 @@ use crate::model::position::{Anchor, NODE_LEAD_MS};
 use crate::model::record::{PauseReason, VoiceCredentials};
 use crate::model::track::Item;
 
+use super::Patch;
+
 /// What the operator chose for every guild. Times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -182,11 +184,51 @@ pub(super) struct Seat {
     pub(super) retry_at: Option<i64>,
     /// How many calls failed in a row.
     pub(super) attempt: u32,
+    /// The node was told something that it did not hear, or that failed.
+    pub(super) owes: bool,
+    /// A position that was asked for and that the node did not confirm yet, milliseconds.
+    pub(super) sought: Option<u64>,
+    /// How many calls of this generation are not answered yet.
+    pub(super) calls: u16,
+    /// Which of them asks for that position, from 1 for the one that is answered next.
+    pub(super) seek: Option<u16>,
     /// The node holds no track where one should play.
     pub(super) missing: Option<Missing>,
 }
 
 impl Seat {
+    /// The node is told this. Returns the generation of the call.
+    pub(super) fn told(&mut self, patch: &Patch) -> u32 {
+        if patch.track.is_some() {
+            self.owes = false;
+            self.outdate();
+        }
+        self.calls = self.calls.saturating_add(1);
+        if patch.track.is_none() && patch.position_ms.is_some() {
+            self.seek = Some(self.calls);
+        }
+        self.generation
+    }
+
+    /// What the node was told of the track before matters no more, nor do the answers.
+    pub(super) fn outdate(&mut self) {
+        self.generation += 1;
+        self.calls = 0;
+        self.seek = None;
+        self.sought = None;
+    }
+
+    /// The oldest call is answered: they are made one after the other. Returns whether it was the last seek.
+    pub(super) fn answered(&mut self) -> bool {
+        let was_seek = self.seek == Some(1);
+        self.calls = self.calls.saturating_sub(1);
+        self.seek = self
+            .seek
+            .and_then(|place| place.checked_sub(1))
+            .filter(|place| *place > 0);
+        was_seek
+    }
+
     pub(super) fn deadline(&self) -> Option<i64> {
         [self.retry_at, self.missing.map(|missing| missing.decide_at)]
             .into_iter()

@@ -1,6 +1,7 @@
 //! Tables and properties of the whole machine.
 
 mod music;
+mod reconcile;
 mod recovery;
 mod scene;
 mod walk;
