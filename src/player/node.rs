@@ -51,6 +51,7 @@ impl Player {
                 };
                 self.dirty.head = true;
                 self.patch(patch, effects);
+                self.seat.unproven = (from_ms > 0).then_some(from_ms);
                 self.recovery_told(cx);
             }
         }
@@ -115,14 +116,17 @@ impl Player {
     /// when voice is back.
     pub(super) fn hush(&mut self, effects: &mut Vec<Effect>) {
         if matches!(self.deck, Deck::Waiting { .. }) {
-            self.patch(
-                Patch {
-                    track: Some(None),
-                    ..Patch::default()
-                },
-                effects,
-            );
+            self.silence(effects);
         }
+    }
+
+    /// The node is told to stop.
+    pub(super) fn silence(&mut self, effects: &mut Vec<Effect>) {
+        let patch = Patch {
+            track: Some(None),
+            ..Patch::default()
+        };
+        self.patch(patch, effects);
     }
 
     /// Takes the current track off the deck, into history (and with loop mode `queue` to the end of the queue).
@@ -225,6 +229,11 @@ impl Player {
         // did not hear of a seek yet of where it was.
         if let (Deck::Playing { anchor, .. }, true) = (&mut self.deck, connected && self.seat.sought.is_none()) {
             *anchor = Anchor::playing(position_ms, at_ms);
+            if let Some(from_ms) = self.seat.unproven
+                && position_ms > from_ms
+            {
+                self.seat.unproven = None;
+            }
         }
     }
 
@@ -258,16 +267,23 @@ impl Player {
                 self.failures = 0;
                 self.advance(EndReason::Finished, cx, effects);
             }
-            (
-                EndReason::LoadFailed,
-                Deck::Starting {
-                    item,
-                    from_ms,
-                    seek_after: false,
-                },
-            ) if *from_ms > 0 => {
-                // Ogg/Opus cannot start in the middle: start at the beginning, then move.
-                let (item, from_ms) = (item.clone(), *from_ms);
+            (EndReason::LoadFailed, _) => match self.seat.unproven.take() {
+                Some(from_ms) => self.start_and_move(from_ms, cx, effects),
+                None => self.track_failed(cx, effects),
+            },
+            (EndReason::Stopped | EndReason::Replaced, _) => {}
+            (EndReason::Cleanup, _) => {
+                self.hold(cx);
+                self.drive(cx, effects);
+            }
+        }
+    }
+
+    /// Ogg/Opus cannot start in the middle: the node says that it began, and then that it failed. It is started at the
+    /// beginning, unheard, and then moved.
+    fn start_and_move(&mut self, from_ms: u64, cx: &Context, effects: &mut Vec<Effect>) {
+        match self.deck.clone() {
+            Deck::Starting { item, .. } | Deck::Playing { item, .. } => {
                 let patch = Patch {
                     track: Some(Some(item.track.encoded.clone())),
                     position_ms: Some(0),
@@ -279,14 +295,22 @@ impl Player {
                     from_ms,
                     seek_after: true,
                 };
+                self.dirty.head = true;
                 self.patch(patch, effects);
             }
-            (EndReason::LoadFailed, _) => self.track_failed(cx, effects),
-            (EndReason::Stopped | EndReason::Replaced, _) => {}
-            (EndReason::Cleanup, _) => {
-                self.hold(cx);
-                self.drive(cx, effects);
+            // Not now, but when it is to be heard.
+            Deck::Paused { .. } => {
+                self.not_held();
+                self.finish_if_idle(cx, effects);
             }
+            Deck::Empty | Deck::Waiting { .. } => {}
+        }
+    }
+
+    /// The node does not hold what stands still: to go on, it is started again.
+    pub(super) const fn not_held(&mut self) {
+        if let Deck::Paused { held, .. } = &mut self.deck {
+            *held = false;
         }
     }
 
@@ -326,9 +350,7 @@ impl Player {
             best_node: None,
             voice_waits: false,
         });
-        if let Deck::Paused { held, .. } = &mut self.deck {
-            *held = false;
-        }
+        self.not_held();
         self.seat.open = false;
         self.seat.gone = true;
         self.seat.owes = false;

@@ -204,6 +204,21 @@ impl Player {
                 };
                 self.said_paused(from_ms)
             }
+            // It plays its beginning, unheard: later it is started again.
+            Deck::Starting {
+                item,
+                from_ms,
+                seek_after: true,
+            } => {
+                self.deck = Deck::Paused {
+                    item,
+                    position_ms: from_ms,
+                    reason,
+                    held: false,
+                };
+                self.silence(effects);
+                self.said_paused(from_ms)
+            }
             Deck::Starting { item, from_ms, .. } => {
                 self.stand_still(item, from_ms, reason, effects);
                 self.said_paused(from_ms)
@@ -318,13 +333,7 @@ impl Player {
         self.cue_next();
         let to = self.deck.item().map(|item| item.track.clone());
         if to.is_none() {
-            self.patch(
-                Patch {
-                    track: Some(None),
-                    ..Patch::default()
-                },
-                effects,
-            );
+            self.silence(effects);
         }
         self.join_if_out(asked, cx, effects);
         self.drive(cx, effects);
@@ -372,13 +381,7 @@ impl Player {
         self.deck = Deck::Empty;
         self.recovery = None;
         self.dirty.lists = true;
-        self.patch(
-            Patch {
-                track: Some(None),
-                ..Patch::default()
-            },
-            effects,
-        );
+        self.silence(effects);
         Done::Stopped { dropped }
     }
 
@@ -394,6 +397,10 @@ impl Player {
             position_ms: Some(position_ms),
             ..Patch::default()
         };
+        // What did not begin yet would begin there.
+        if self.seat.unproven.is_some() || matches!(self.deck, Deck::Starting { .. }) {
+            self.seat.unproven = (position_ms > 0).then_some(position_ms);
+        }
         let held = match &mut self.deck {
             Deck::Empty => false,
             Deck::Waiting { from_ms, .. } | Deck::Starting { from_ms, .. } => {

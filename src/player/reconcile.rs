@@ -86,8 +86,8 @@ impl Player {
                 });
             }
             (None, Deck::Starting { .. } | Deck::Playing { .. }) => self.hold(cx),
-            (None, Deck::Paused { held, .. }) => {
-                *held = false;
+            (None, Deck::Paused { .. }) => {
+                self.not_held();
                 return stop;
             }
             (_, Deck::Empty) => return stop,
@@ -216,7 +216,7 @@ impl Player {
     /// broke off: it is started again where it was.
     pub(super) fn track_missing(&mut self, missing: Missing, cx: &Context, effects: &mut Vec<Effect>) {
         let over = self.may_have_ended(cx.now_ms);
-        match &mut self.deck {
+        match self.deck {
             Deck::Playing { .. } if over => {
                 self.advance(EndReason::Finished, cx, effects);
                 return;
@@ -230,7 +230,7 @@ impl Player {
                 });
             }
             // Somebody asked for something else meanwhile.
-            Deck::Paused { held, .. } => *held = false,
+            Deck::Paused { .. } => self.not_held(),
             Deck::Empty | Deck::Waiting { .. } | Deck::Starting { .. } => {}
         }
         self.recovery_tick(cx, effects);

@@ -188,6 +188,9 @@ pub(super) struct Seat {
     pub(super) owes: bool,
     /// A position that was asked for and that the node did not confirm yet, milliseconds.
     pub(super) sought: Option<u64>,
+    /// Where the track was started, if that is not its beginning, until the node tells a position beyond: some formats cannot
+    /// start there, which shows only after the node said that they began.
+    pub(super) unproven: Option<u64>,
     /// How many calls of this generation are not answered yet.
     pub(super) calls: u16,
     /// Which of them asks for that position, from 1 for the one that is answered next.
@@ -216,6 +219,7 @@ impl Seat {
         self.calls = 0;
         self.seek = None;
         self.sought = None;
+        self.unproven = None;
     }
 
     /// The oldest call is answered: they are made one after the other. Returns whether it was the last seek.

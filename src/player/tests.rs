@@ -1,5 +1,6 @@
 //! Tables and properties of the whole machine.
 
+mod formats;
 mod music;
 mod reconcile;
 mod recovery;
