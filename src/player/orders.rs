@@ -123,8 +123,9 @@ impl Player {
         };
         let idle = matches!(self.deck, Deck::Empty);
         let at_once = idle || when == When::Now;
-        // The one that plays at once takes no place in the queue.
-        let room = self.queue.room() + usize::from(at_once);
+        // The one that plays at once takes no place in the queue, but with loop mode `queue` the one before goes back to it.
+        let goes_back = at_once && !idle && self.loop_mode == LoopMode::Queue;
+        let room = self.queue.room(usize::from(at_once), usize::from(goes_back));
         if room == 0 {
             return Err(Refusal::QueueFull {
                 limit: crate::model::track::QUEUE_LIMIT,

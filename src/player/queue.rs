@@ -9,6 +9,9 @@ use rand::seq::SliceRandom as _;
 use crate::model::order::Refusal;
 use crate::model::track::{HISTORY_LIMIT, Item, QUEUE_LIMIT};
 
+/// Most entries that can wait: a full queue takes no new ones, but those of the history may be gone back to.
+const STORED_LIMIT: usize = QUEUE_LIMIT + HISTORY_LIMIT;
+
 /// What comes next and what was.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Queue {
@@ -17,10 +20,10 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// From lists as stored; what is over the limits is cut.
+    /// From lists as stored; what is over what can have been stored is cut.
     pub fn new(upcoming: Vec<Item>, history: Vec<Item>) -> Self {
         let mut upcoming = VecDeque::from(upcoming);
-        upcoming.truncate(QUEUE_LIMIT);
+        upcoming.truncate(STORED_LIMIT);
         let mut history = VecDeque::from(history);
         while history.len() > HISTORY_LIMIT {
             history.pop_front();
@@ -48,9 +51,9 @@ impl Queue {
         self.upcoming.is_empty()
     }
 
-    /// Room left.
-    pub fn room(&self) -> usize {
-        QUEUE_LIMIT.saturating_sub(self.upcoming.len())
+    /// Room for new entries, of which `out` leave it at once, after `back` entries went back into it.
+    pub(super) fn room(&self, out: usize, back: usize) -> usize {
+        (QUEUE_LIMIT + out).saturating_sub(self.upcoming.len() + back)
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {
@@ -62,16 +65,12 @@ impl Queue {
         item
     }
 
-    /// To the end; what does not fit is dropped (callers look at [`Queue::room`] first).
+    /// To the end. Nothing is dropped: who adds new ones looks at [`Queue::room`] first.
     pub(super) fn push_back(&mut self, items: impl IntoIterator<Item = Item>) {
-        for item in items {
-            if self.upcoming.len() < QUEUE_LIMIT {
-                self.upcoming.push_back(item);
-            }
-        }
+        self.upcoming.extend(items);
     }
 
-    /// To the front, keeping their order. One item may exceed the limit: the one that just played.
+    /// To the front, keeping their order.
     pub(super) fn push_front(&mut self, items: Vec<Item>) {
         for item in items.into_iter().rev() {
             self.upcoming.push_front(item);

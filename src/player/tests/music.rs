@@ -370,3 +370,77 @@ fn an_empty_channel_is_left_after_the_timeout_unless_not_everybody_is_known() {
         "somebody may be there whom nobody saw come"
     );
 }
+
+/// `One` plays, and a thousand wait: `0` to `999`.
+fn full() -> Scene {
+    let mut scene = Scene::playing();
+    scene.order(Order::Clear).unwrap();
+    let many: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    scene
+        .order(play(&many.iter().map(String::as_str).collect::<Vec<_>>()))
+        .unwrap();
+    scene
+}
+
+fn now(title: &str) -> Order {
+    Order::Play {
+        tracks: vec![track(title)],
+        playlist: None,
+        when: When::Now,
+        channel: channel(1),
+    }
+}
+
+#[test]
+fn in_a_full_queue_that_goes_round_nothing_is_lost() {
+    let full = || {
+        let mut scene = full();
+        scene.order(Order::Loop { mode: LoopMode::Queue }).unwrap();
+        scene
+    };
+    let mut ended = full();
+    ended.ended("One", EndReason::Finished);
+    let mut skipped = full();
+    skipped.order(Order::Skip { to: None }).unwrap();
+    for scene in [ended, skipped] {
+        assert_eq!((scene.title().as_deref(), scene.queued().len()), (Some("0"), 1_000));
+        assert_eq!(scene.queued()[998..], ["999", "One"]);
+    }
+    let mut far = full();
+    far.order(Order::Skip { to: Some(3) }).unwrap();
+    assert_eq!((far.title().as_deref(), far.queued().len()), (Some("2"), 1_000));
+    assert_eq!(far.queued()[996..], ["999", "0", "1", "One"]);
+    let mut between = full();
+    assert_eq!(
+        between.order(now("Now")),
+        Err(Refusal::QueueFull { limit: 1_000 }),
+        "the one that plays would find no place"
+    );
+}
+
+#[test]
+fn a_thousand_and_one_into_an_empty_player_are_all_there() {
+    let mut scene = Scene::new();
+    let many: Vec<String> = (0..1_001).map(|n| n.to_string()).collect();
+    let order = play(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(matches!(scene.order(order), Ok(Done::Queued { count: 1_001, .. })));
+    assert_eq!(scene.title().as_deref(), Some("0"));
+    assert_eq!(scene.queued().last().map(String::as_str), Some("1000"));
+}
+
+#[test]
+fn what_was_gone_back_from_in_a_full_queue_is_there_after_a_restart() {
+    let mut scene = full();
+    for _ in 0..60 {
+        scene.order(now("Now")).unwrap();
+    }
+    let mut back = 0;
+    while scene.order(Order::Previous).is_ok_and(|_| back < 100) {
+        back += 1;
+    }
+    assert_eq!((back, scene.queued().len()), (50, 1_050));
+    assert_eq!(scene.order(now("More")), Err(Refusal::QueueFull { limit: 1_000 }));
+    let before = scene.queued();
+    let again = scene.dies(1_000, Policy::default());
+    assert_eq!(again.queued(), before);
+}
