@@ -224,16 +224,18 @@ impl Player {
         self.deck.item().is_some_and(|item| item.track.identifier == identifier)
     }
 
-    const fn followed(&mut self, position_ms: u64, at_ms: i64, connected: bool) {
+    fn followed(&mut self, position_ms: u64, at_ms: i64, connected: bool) {
         // A paused or restored player may report 0, one that is being started still tells of the track before, and one that
         // did not hear of a seek yet of where it was.
-        if let (Deck::Playing { anchor, .. }, true) = (&mut self.deck, connected && self.seat.sought.is_none()) {
+        let Deck::Playing { anchor, .. } = &mut self.deck else {
+            return;
+        };
+        if !connected {
+            return;
+        }
+        if let Some(position_ms) = self.seat.counted(position_ms, at_ms, anchor.at(at_ms, None)) {
             *anchor = Anchor::playing(position_ms, at_ms);
-            if let Some(from_ms) = self.seat.unproven
-                && position_ms > from_ms
-            {
-                self.seat.unproven = None;
-            }
+            self.seat.unproven = self.seat.unproven.filter(|from_ms| position_ms <= *from_ms);
         }
     }
 
@@ -424,7 +426,8 @@ impl Player {
         }
         let was_seek = self.seat.answered();
         if was_seek && matches!(answer, Ok(_) | Err(Failure::Refused)) {
-            self.seat.sought = None;
+            let sought = self.seat.sought.take();
+            self.seat.landed = sought.filter(|_| answer.is_ok()).map(|to| (to, cx.now_ms));
         }
         match answer {
             Ok(seen) => {

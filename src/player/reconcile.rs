@@ -98,21 +98,25 @@ impl Player {
 
     /// The node has the track that is to play.
     fn plays_on(&mut self, seen: &PlayerSeen, cx: &Context) -> Patch {
-        let (item, sought) = match self.deck.clone() {
+        let told = Anchor::playing(seen.position_ms, seen.at_ms);
+        let (item, counted, sought) = match self.deck.clone() {
             Deck::Starting {
                 item,
                 from_ms,
                 seek_after: true,
-            } => (item, Some(from_ms)),
-            Deck::Starting { item, .. } | Deck::Playing { item, .. } => (item, self.seat.sought),
+            } => (item, told, Some(from_ms)),
+            Deck::Starting { item, .. } => (item, told, self.seat.sought),
+            Deck::Playing { item, anchor } => {
+                let expected = anchor.at(seen.at_ms, None);
+                let counted = self.seat.counted(seen.position_ms, seen.at_ms, expected);
+                let counted = counted.map_or(anchor, |position_ms| Anchor::playing(position_ms, seen.at_ms));
+                (item, counted, self.seat.sought)
+            }
             Deck::Empty | Deck::Waiting { .. } | Deck::Paused { .. } => return Patch::default(),
         };
         // Of a track that played before only the anchor moves, which auto-save stores for all guilds together.
         self.dirty.head |= matches!(self.deck, Deck::Starting { .. });
-        let anchor = match sought {
-            Some(position_ms) => Anchor::playing(position_ms, cx.now_ms),
-            None => Anchor::playing(seen.position_ms, seen.at_ms),
-        };
+        let anchor = sought.map_or(counted, |position_ms| Anchor::playing(position_ms, cx.now_ms));
         self.deck = Deck::Playing { item, anchor };
         Patch {
             paused: seen.paused.then_some(false),
@@ -129,8 +133,10 @@ impl Player {
         };
         *held = true;
         // It was never told, and played on: it stops where it is. What one that stands still says is not to be believed.
-        if !seen.paused && sought.is_none() {
-            *position_ms = seen.position_ms;
+        if !seen.paused
+            && let Some(counted) = self.seat.counted(seen.position_ms, seen.at_ms, *position_ms)
+        {
+            *position_ms = counted;
             self.dirty.head = true;
         }
         Patch {

@@ -191,6 +191,10 @@ pub(super) struct Seat {
     /// Where the track was started, if that is not its beginning, until the node tells a position beyond: some formats cannot
     /// start there, which shows only after the node said that they began.
     pub(super) unproven: Option<u64>,
+    /// Where a seek went, milliseconds, and since when; until the node tells of a moment after it.
+    pub(super) landed: Option<(u64, i64)>,
+    /// Where the track is when the node counts 0, milliseconds.
+    pub(super) counts_from: u64,
     /// How many calls of this generation are not answered yet.
     pub(super) calls: u16,
     /// Which of them asks for that position, from 1 for the one that is answered next.
@@ -220,6 +224,8 @@ impl Seat {
         self.seek = None;
         self.sought = None;
         self.unproven = None;
+        self.landed = None;
+        self.counts_from = 0;
     }
 
     /// The oldest call is answered: they are made one after the other. Returns whether it was the last seek.
@@ -231,6 +237,24 @@ impl Seat {
             .and_then(|place| place.checked_sub(1))
             .filter(|place| *place > 0);
         was_seek
+    }
+
+    /// Where the track is when the node tells this position and it should be at `expected`; `None` if that says nothing,
+    /// because it is of the time before a seek. Ogg/Opus counts from 0 again after a seek, which shows in what is told next.
+    pub(super) fn counted(&mut self, position_ms: u64, at_ms: i64, expected: u64) -> Option<u64> {
+        if self.sought.is_some() {
+            return None;
+        }
+        if let Some((to, since)) = self.landed {
+            if at_ms < since || position_ms == to {
+                return None;
+            }
+            self.landed = None;
+            let moved = position_ms.saturating_add(to);
+            let from_zero = position_ms < to && moved.abs_diff(expected) < position_ms.abs_diff(expected);
+            self.counts_from = if from_zero { to } else { 0 };
+        }
+        Some(position_ms.saturating_add(self.counts_from))
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
