@@ -9,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Process, RunError, retry};
-use crate::cluster;
 use crate::cluster::budget::{self, StartLimit};
+use crate::cluster::{self, timing};
 use crate::command::{registration, registration_hash};
 use crate::config::Shards;
 use crate::discord::DiscordError;
 use crate::gateway::session::token_hash;
 use crate::lifecycle::wall_ms;
 use crate::model::ids::{ApplicationId, UserId};
+use crate::store::{MemberRow, Scan};
 
 /// What was learned is asked again after this, milliseconds.
 const FRESH_MS: i64 = 24 * 3_600 * 1_000;
@@ -55,14 +56,20 @@ pub(super) async fn learn(process: &Process, stop: &CancellationToken) -> Result
     let known = stored
         .clone()
         .and_then(|value| serde_json::from_value::<Identity>(value).ok());
-    let fresh =
-        known.filter(|known| known.token_hash == hash && (0..FRESH_MS).contains(&(wall_ms() - known.learned_ms)));
-    if let Some(known) = fresh {
-        return Ok(Some(adjusted(process, known)));
+    let is_fresh =
+        |known: &&Identity| known.token_hash == hash && (0..FRESH_MS).contains(&(wall_ms() - known.learned_ms));
+    if let Some(known) = known.as_ref().filter(is_fresh) {
+        return Ok(Some(adjusted(process, known.clone())));
     }
-    let Some((identity, said)) = ask(process, hash, stop).await? else {
+    let Some((mut identity, said)) = ask(process, hash.clone(), stop).await? else {
         return Ok(None);
     };
+    let Some(scan) = retry("see who is there", stop, || process.store.scan()).await? else {
+        return Ok(None);
+    };
+    if let Some(known) = known.filter(|_| others_run(&scan)) {
+        identity = beside_others(identity, &known);
+    }
     let tell = || budget::tell(&process.store, said);
     if retry("tell how many IDENTIFYs are left", stop, tell).await?.is_none() {
         return Ok(None);
@@ -73,6 +80,30 @@ pub(super) async fn learn(process: &Process, stop: &CancellationToken) -> Result
         return Ok(None);
     }
     Ok(Some(adjusted(process, identity)))
+}
+
+/// Whether there may be replicas at work.
+fn others_run(scan: &Scan) -> bool {
+    let works = |row: &MemberRow| !row.state.is_final() && scan.now_ms - row.renewed_ms < timing::MEMBER_TIMEOUT;
+    scan.members.iter().any(works)
+}
+
+/// What is believed while others run with what was known: replicas that count shards differently would drive guilds twice, or
+/// not at all. Who starts when nobody is there takes the new number; until then it is asked for at each start.
+fn beside_others(learned: Identity, known: &Identity) -> Identity {
+    if learned.user != known.user || learned.shards == known.shards {
+        return learned;
+    }
+    warn!(
+        recommended = learned.shards,
+        shards = known.shards,
+        "Discord recommends another number of shards; it is taken when all replicas were stopped"
+    );
+    Identity {
+        shards: known.shards,
+        learned_ms: known.learned_ms,
+        ..learned
+    }
 }
 
 fn adjusted(process: &Process, mut identity: Identity) -> Identity {
@@ -189,4 +220,56 @@ async fn registered(process: &Process, application: ApplicationId) -> bool {
     // Somebody else may have registered at the same time, and who was last is not known: then once more.
     let put = process.store.put_meta(META_COMMANDS, known.as_ref(), &wanted).await;
     put.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::MemberId;
+    use crate::store::MemberState;
+
+    #[test]
+    fn while_others_run_the_number_of_shards_stays_and_is_asked_for_again() {
+        let identity = |user: u64, shards: u32, learned_ms: i64| Identity {
+            user: UserId::new(user),
+            application: ApplicationId::new(1),
+            gateway_url: String::new(),
+            shards,
+            max_concurrency: 1,
+            starts: 1_000,
+            token_hash: "new".to_owned(),
+            learned_ms,
+        };
+        let beside = beside_others(identity(7, 3, 9_000), &identity(7, 2, 1_000));
+        assert_eq!((beside.shards, beside.learned_ms), (2, 1_000));
+        let same = beside_others(identity(7, 2, 9_000), &identity(7, 2, 1_000));
+        assert_eq!((same.shards, same.learned_ms), (2, 9_000), "nothing is left to learn");
+        let another_bot = beside_others(identity(8, 3, 9_000), &identity(7, 2, 1_000));
+        assert_eq!(another_bot.shards, 3);
+    }
+
+    #[test]
+    fn who_did_not_renew_for_long_or_has_left_does_not_run() {
+        use MemberState::{Draining, Fenced, Gone, Live};
+        for (state, renewed_ms, runs) in [
+            (Live, 95_000, true),
+            (Draining, 95_000, true),
+            (Live, 85_000, false),
+            (Gone, 99_000, false),
+            (Fenced, 99_000, false),
+        ] {
+            let row = MemberRow {
+                state,
+                renewed_ms,
+                ..MemberRow::new(MemberId("a".into()), "a".to_owned())
+            };
+            let scan = Scan {
+                now_ms: 100_000,
+                members: vec![row],
+                ..Scan::default()
+            };
+            assert_eq!(others_run(&scan), runs, "{state:?} {renewed_ms}");
+        }
+        assert!(!others_run(&Scan::default()));
+    }
 }

@@ -89,7 +89,7 @@ impl Scene {
         let store = SqliteStore::open(&folder.path().join("store")).unwrap();
         let permit = Arc::new(Switch::default());
         let guild = GuildId::new(7);
-        let row = GuildRow {
+        let mut row = GuildRow {
             id: guild,
             shard: 0,
             owner: None,
@@ -105,7 +105,7 @@ impl Scene {
             head: dirty,
             lists: false,
         });
-        let actor = Box::new(Actor::new(around, guild, Saving::of(&row), player));
+        let actor = Box::new(Actor::new(around, guild, Saving::of(&mut row, 0), player));
         let (mailbox, mail) = mpsc::channel(MAILBOX);
         let mut task = JoinSet::new();
         task.spawn(actor.run(mail));

@@ -65,7 +65,8 @@ ports:
     containerPort: 8080
   - name: peer
     containerPort: 7946
-# Shards that all wait for an IDENTIFY take 5 s each where Discord lets one in at a time.
+# It waits for the store and for who the bot is. With many shards to a Discord that lets in few there is no hurry either: to end
+# a pod only begins the same again.
 startupProbe:
   httpGet: {path: /startupz, port: http}
   periodSeconds: 2
