@@ -128,7 +128,7 @@ pub const KEYS: &[Key] = &[
         "SEGUE_SHARDS",
         "N",
         Fallback::Text("auto"),
-        "How many gateway shards: `auto` (as Discord recommends), or a number.",
+        "How many gateway shards: `auto` (as Discord recommends), or a number. Another number is taken when no replica runs.",
     ),
     plain(
         "SEGUE_NAME",
