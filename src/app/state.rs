@@ -121,11 +121,17 @@ impl Overview {
             let state = format!("{:?}", around.gateway.state()).to_lowercase();
             own.push(json!({ "id": id, "epoch": driving.epoch.0, "state": state }));
             for node in around.nodes.iter() {
-                let told = json!({
-                    "name": node.name(), "state": node.state().name(), "draining": node.is_draining(),
-                    "players": node.load().players,
+                // The node counts once a minute; what was started since is known here, of each shard its own.
+                let load = node.load();
+                let told = nodes.entry(node.name().to_string()).or_default();
+                let players = told["players"]
+                    .as_u64()
+                    .unwrap_or(0)
+                    .max(load.players)
+                    .max(load.playing);
+                *told = json!({
+                    "name": node.name(), "state": node.state().name(), "draining": load.draining, "players": players,
                 });
-                nodes.insert(node.name().to_string(), told);
             }
         }
         json!({

@@ -182,7 +182,7 @@ fn phases(phases: &Value) -> String {
         let share = (ms * 100).checked_div(total).unwrap_or(0).max(1);
         write!(
             html,
-            "<li style=\"--share:{share}%\"><span>{}</span> {ms} ms",
+            "<li style=\"--share:{share}\"><span>{}</span> {ms} ms",
             text(&phase["name"])
         )
         .ok();
@@ -226,7 +226,7 @@ mod tests {
             "1 guild plays here, 3 in all on 2 replicas. This replica leads.",
             "is taking shard 1",
             "is giving up shard 1",
-            "--share:33%",
+            "--share:33\"",
             "after crash, 300 ms, no gap",
             "after crash, 300 ms, silent since",
             "recovered by <span title=\"m1\">&lt;b&gt;</span>",
