@@ -110,7 +110,7 @@ impl Overview {
             Some(scan) if scan.now_ms > view.seen_ms => cluster(scan),
             Some(_) | None => cluster(&seen(&view)),
         };
-        let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
+        let mut nodes: BTreeMap<String, NodeSeen> = BTreeMap::new();
         let (mut playing, mut seen, mut active) = (0, 0, 0);
         let mut own = Vec::new();
         for (id, driving) in inner.driven.all() {
@@ -121,23 +121,17 @@ impl Overview {
             let state = format!("{:?}", around.gateway.state()).to_lowercase();
             own.push(json!({ "id": id, "epoch": driving.epoch.0, "state": state }));
             for node in around.nodes.iter() {
-                // The node counts once a minute; what was started since is known here, of each shard its own.
-                let load = node.load();
-                let told = nodes.entry(node.name().to_string()).or_default();
-                let players = told["players"]
-                    .as_u64()
-                    .unwrap_or(0)
-                    .max(load.players)
-                    .max(load.playing);
-                *told = json!({
-                    "name": node.name(), "state": node.state().name(), "draining": load.draining, "players": players,
-                });
+                let seen = nodes.entry(node.name().to_string()).or_default();
+                seen.state = node.state().name();
+                seen.draining = node.is_draining();
+                seen.counted = seen.counted.max(node.load().players);
+                seen.since += node.since_counted();
             }
         }
         json!({
             "member": inner.member, "name": self.name, "now_ms": wall_ms(), "leader": view.leading,
             "total_shards": inner.total_shards, "shards": own,
-            "nodes": nodes.into_values().collect::<Vec<_>>(),
+            "nodes": nodes.iter().map(|(name, seen)| seen.json(name)).collect::<Vec<_>>(),
             "guilds": { "seen": seen, "active": active, "playing": playing },
             "cluster": cluster,
             "recoveries": inner.recoveries.iter().map(recovery).collect::<Vec<_>>(),
@@ -146,6 +140,24 @@ impl Overview {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A node, as the sessions of this replica's shards see it.
+#[derive(Debug, Default)]
+struct NodeSeen {
+    state: &'static str,
+    draining: bool,
+    /// Its players when it counted last, which it does once a minute.
+    counted: u64,
+    /// How many more this replica has there since.
+    since: i64,
+}
+
+impl NodeSeen {
+    fn json(&self, name: &str) -> Value {
+        let players = self.counted.saturating_add_signed(self.since);
+        json!({ "name": name, "state": self.state, "draining": self.draining, "players": players })
     }
 }
 

@@ -38,7 +38,13 @@ impl Held {
 
     /// What the node plays now, as far as this process knows, where it last counted `playing`.
     pub(super) fn now_playing(&self, playing: u64) -> u64 {
-        (playing + self.guilds.len() as u64).saturating_sub(self.counted as u64)
+        playing.saturating_add_signed(self.since_counted())
+    }
+
+    /// How many more there are since the node counted.
+    pub(super) fn since_counted(&self) -> i64 {
+        let number = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+        number(self.guilds.len()) - number(self.counted)
     }
 }
 

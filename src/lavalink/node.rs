@@ -152,6 +152,11 @@ impl Node {
         self.0.draining.load(Ordering::Relaxed)
     }
 
+    /// How many more guilds of this session play than when the node counted.
+    pub fn since_counted(&self) -> i64 {
+        self.0.lock().held.since_counted()
+    }
+
     /// How busy the node says it is; zeros until it said so.
     pub fn load(&self) -> NodeLoad {
         let voice_cut = self.0.breaker().is_open(Instant::now());
