@@ -23,6 +23,8 @@ pub(super) struct Allot {
     assigning: bool,
     /// Members that could not be let know of what they were given, or are to give.
     untold: BTreeSet<MemberId>,
+    /// When it was last unknown whether an assignment was written, and so whom it concerns was told nothing.
+    doubted_ms: Option<i64>,
 }
 
 impl Allot {
@@ -36,6 +38,8 @@ impl Allot {
             cold_ms: None,
             assigning: false,
             untold: BTreeSet::new(),
+            // Whoever led before may have ended between an assignment and the telling.
+            doubted_ms: Some(now),
         }
     }
 
@@ -46,6 +50,7 @@ impl Allot {
         if live.is_empty() || self.assigning {
             return None;
         }
+        self.resolve_doubt(seen);
         if seen
             .scan
             .shards
@@ -68,8 +73,24 @@ impl Allot {
     }
 
     /// An assignment ended.
-    pub(super) const fn ended(&mut self) {
+    pub(super) const fn ended(&mut self, answered: bool, now: i64) {
         self.assigning = false;
+        if !answered {
+            self.doubted_ms = Some(now);
+        }
+    }
+
+    /// A look that began after the doubt shows what was written: who is to give or to take something may not know.
+    fn resolve_doubt(&mut self, seen: &Seen) {
+        if self.doubted_ms.take_if(|at| seen.sent_ms >= *at).is_some() {
+            let under_way = seen
+                .scan
+                .shards
+                .iter()
+                .filter(|row| row.want.is_some() && row.want != row.owner);
+            self.untold
+                .extend(under_way.flat_map(|row| row.want.iter().chain(&row.owner)).cloned());
+        }
     }
 
     /// These still do not know.
@@ -208,6 +229,7 @@ fn begins(begin: &mut Vec<Beginning>, from: &MemberRow, shard: u32, voluntary: O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Scan, ShardRow};
 
     #[test]
     fn whoever_could_not_be_told_is_told_again_once() {
@@ -221,5 +243,41 @@ mod tests {
         };
         assert_eq!(told, [member("a"), member("b")]);
         assert!(allot.tell_again().is_none(), "until that fails as well");
+    }
+
+    #[test]
+    fn whom_an_assignment_without_an_answer_concerns_is_told_when_a_later_look_shows_it() {
+        let member = |name: &str| Some(MemberId(name.to_owned()));
+        let row = |id: u32, owner: Option<MemberId>, want: Option<MemberId>| ShardRow {
+            id,
+            owner,
+            want,
+            ..ShardRow::default()
+        };
+        let scan = Scan {
+            shards: vec![
+                row(0, member("a"), member("b")),
+                row(1, None, member("c")),
+                row(2, member("d"), member("d")),
+            ],
+            ..Scan::default()
+        };
+        let seen = |sent_ms: i64| Seen::new(scan.clone(), sent_ms, sent_ms);
+        let told = |allot: &mut Allot, sent_ms: i64| {
+            allot.resolve_doubt(&seen(sent_ms));
+            let told = allot.tell_again();
+            let Some(Effect::Tell(told)) = told else {
+                return Vec::new();
+            };
+            told.into_iter().map(|id| id.0).collect::<Vec<_>>()
+        };
+        let mut allot = Allot::new(100);
+        assert_eq!(told(&mut allot, 100), ["a", "b", "c"], "a new leader cannot know");
+        allot.ended(true, 200);
+        assert_eq!(told(&mut allot, 300), [""; 0]);
+        allot.ended(false, 400);
+        assert_eq!(told(&mut allot, 399), [""; 0], "it began before");
+        assert_eq!(told(&mut allot, 500), ["a", "b", "c"]);
+        assert_eq!(told(&mut allot, 600), [""; 0], "once");
     }
 }

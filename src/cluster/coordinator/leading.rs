@@ -141,7 +141,7 @@ impl Coordinator {
         effects: &mut Vec<Effect>,
     ) {
         self.store_said(answer.is_ok(), now);
-        self.allot.ended();
+        self.allot.ended(answer.is_ok(), now);
         let Ok((applied, asked)) = answer else {
             self.look.want();
             return;
