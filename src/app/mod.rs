@@ -98,7 +98,7 @@ struct Ground {
 
 /// What a replica still waits for. Whoever is not started in time is ended and begun again, which helps nobody who waits for
 /// Discord to let its shards in: that keeps it unready, and no more.
-struct Held {
+struct Awaited {
     startup: Option<Waiting>,
     ready: Option<Waiting>,
 }
@@ -136,7 +136,7 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
         pages_stop.clone(),
     ));
     let waiting_store = (startup.waiting("store"), readiness.waiting("store"));
-    let held = Held {
+    let awaited = Awaited {
         startup: Some(startup.waiting("who the bot is")),
         ready: Some(readiness.waiting("shards")),
     };
@@ -155,7 +155,7 @@ pub async fn run(settings: Settings, metrics: Arc<Metrics>, stop: Stop) -> Resul
                 peer: Arc::new(peer),
                 peer_at,
             };
-            let ended = lives(&ground, held, &stop).await;
+            let ended = lives(&ground, awaited, &stop).await;
             ground.store.close().await;
             ended
         }
@@ -176,12 +176,13 @@ async fn listen(at: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), 
 }
 
 /// One life after the other: a member that was declared dead joins again as a new one, in the same process.
-async fn lives(ground: &Ground, mut held: Held, stop: &Stop) -> Result<(), RunError> {
+async fn lives(ground: &Ground, mut awaited: Awaited, stop: &Stop) -> Result<(), RunError> {
     let mut before = None;
-    while let Some(fenced) = incarnation(ground, &mut held, before.take(), stop).await? {
+    while let Some(fenced) = incarnation(ground, &mut awaited, before.take(), stop).await? {
         info!(member = %fenced, "joining again");
         // It has nothing any more, and others may be fine: unlike an outage of what all depend on, that is this one's alone.
-        held.ready
+        awaited
+            .ready
             .get_or_insert_with(|| ground.readiness.waiting("shards, as the member that it joins again as"));
         before = Some(fenced);
     }
@@ -235,7 +236,7 @@ async fn open_store(settings: &Settings, stop: &CancellationToken) -> Result<Opt
 /// Returns who it was, if it was fenced itself.
 async fn incarnation(
     ground: &Ground,
-    held: &mut Held,
+    awaited: &mut Awaited,
     before: Option<MemberId>,
     stop: &Stop,
 ) -> Result<Option<MemberId>, RunError> {
@@ -245,7 +246,7 @@ async fn incarnation(
     let Some(identity) = identity::learn(process, &stop.asked).await? else {
         return Ok(None);
     };
-    held.startup = None;
+    awaited.startup = None;
     let row = MemberRow {
         origin: Origin::of_this_process(ground.settings.place.pod_uid.clone()),
         http: Some(ground.http.clone()),
@@ -265,7 +266,7 @@ async fn incarnation(
         return settled.map(|_| None);
     }
     let mut life = Life::begin(process, member, &identity, Arc::clone(&ground.peer), trail);
-    let ended = life.drive(stop, &mut held.ready, &ground.readiness).await;
+    let ended = life.drive(stop, &mut awaited.ready, &ground.readiness).await;
     if timeout(LAST_SAVE, life.end()).await.is_err() {
         error!("the shutdown took too long; leaving now");
     }

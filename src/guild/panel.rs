@@ -270,6 +270,7 @@ mod tests {
         assert_eq!(panel.take_due(false, later), Some(Due::Changed));
         assert_eq!(panel.take_due(true, later), None);
     }
+
     #[tokio::test]
     async fn a_channel_that_refuses_is_asked_ever_more_seldom_until_somebody_asks_or_it_is_another() {
         let (here, there) = (ChannelId::new(1), ChannelId::new(2));

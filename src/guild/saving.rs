@@ -226,15 +226,14 @@ impl Saving {
 
     /// The guild's events keep the shard's watermark no longer.
     fn release(&mut self) {
-        let (events, still) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|(_, waits)| matches!(waits, Waits::Event(_)));
-        self.waiting = still;
-        for (_, waits) in events {
-            if let Waits::Event(seen) = waits {
-                seen.processed();
+        let mut still = Vec::with_capacity(self.waiting.len());
+        for (rev, waits) in self.waiting.drain(..) {
+            match waits {
+                Waits::Event(seen) => seen.processed(),
+                waits @ (Waits::Person(_) | Waits::Deferral(_)) => still.push((rev, waits)),
             }
         }
+        self.waiting = still;
     }
 
     pub(super) fn forget_anchor(&mut self) {

@@ -13,7 +13,7 @@ const END_WAIT_MS: i64 = 100;
 /// A track that was to end within this may have ended: tracks are a little shorter than they say, and node and ear differ.
 const END_SLACK_MS: i64 = 2_000;
 /// First wait before a failed call is repeated, milliseconds; doubles up to 16 times this.
-const RETRY_MS: i64 = 500;
+const RETRY_MS: i64 = 1_000;
 
 impl Player {
     /// The session is usable (again): what the node holds is compared with what is wanted.
@@ -163,7 +163,7 @@ impl Player {
             self.seat.owes = true;
         }
         self.seat.attempt += 1;
-        self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << self.seat.attempt.min(5)));
+        self.seat.retry_at = Some(cx.now_ms + (RETRY_MS << (self.seat.attempt - 1).min(4)));
     }
 
     /// Says again what the node was told in vain. While its socket is away it hears nothing, and when that is back it is

@@ -231,6 +231,15 @@ impl Run {
     }
 }
 
+/// A shard whose first session, `abc`, is ready, and both ends of its connection.
+async fn begun() -> (Fake, Run, Peer) {
+    let fake = Fake::new().await;
+    let mut run = Run::start(&fake, None, 16);
+    let (peer, _) = fake.identified(41_250, "abc").await;
+    run.ready().await;
+    (fake, run, peer)
+}
+
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -289,10 +298,7 @@ async fn a_stopped_shard_leaves_a_session_that_the_next_one_resumes_from_what_wa
 
 #[tokio::test]
 async fn a_gateway_that_hangs_up_on_a_close_frame_is_not_connected_to_again() {
-    let fake = Fake::new().await;
-    let mut run = Run::start(&fake, None, 16);
-    let (mut peer, _) = fake.identified(41_250, "abc").await;
-    run.ready().await;
+    let (fake, run, mut peer) = begun().await;
     run.stop.cancel();
     assert!(matches!(peer.frame().await, Some(Message::Close(Some(frame))) if u16::from(frame.code) == 4000));
     drop(peer);
@@ -351,10 +357,7 @@ async fn a_wrong_sequence_number_costs_one_identify_and_no_hot_loop() {
 
 #[tokio::test]
 async fn an_invalid_session_is_never_closed_with_1000_and_a_new_one_begins() {
-    let fake = Fake::new().await;
-    let mut run = Run::start(&fake, None, 16);
-    let (mut peer, _) = fake.identified(41_250, "abc").await;
-    run.ready().await;
+    let (fake, mut run, mut peer) = begun().await;
     peer.send(json!({"t": null, "s": null, "op": 9, "d": false})).await;
     assert_eq!(peer.closed().await, None);
     let start = Instant::now();
@@ -370,10 +373,7 @@ async fn an_invalid_session_is_never_closed_with_1000_and_a_new_one_begins() {
 
 #[tokio::test]
 async fn a_request_to_reconnect_is_followed_at_once_with_a_resume() {
-    let fake = Fake::new().await;
-    let mut run = Run::start(&fake, None, 16);
-    let (mut peer, _) = fake.identified(41_250, "abc").await;
-    run.ready().await;
+    let (fake, mut run, mut peer) = begun().await;
     peer.send(json!({"t": null, "s": null, "op": 7, "d": null})).await;
     assert_eq!(peer.closed().await, Some(4000));
     let mut peer = fake.hello(41_250).await;
@@ -448,10 +448,7 @@ async fn without_authority_no_connection_is_made_and_none_is_closed() {
 
 #[tokio::test]
 async fn an_event_that_cannot_be_read_stops_nothing() {
-    let fake = Fake::new().await;
-    let mut run = Run::start(&fake, None, 16);
-    let (mut peer, _) = fake.identified(41_250, "abc").await;
-    run.ready().await;
+    let (_fake, mut run, mut peer) = begun().await;
     peer.dispatch(2, "INTERACTION_CREATE", &json!({"token": "secret"}))
         .await;
     peer.dispatch(3, "SOMETHING_NEW", &json!({})).await;
@@ -513,10 +510,7 @@ async fn heartbeats_go_on_while_nobody_takes_the_events() {
 
 #[tokio::test]
 async fn the_shard_goes_on_reading_however_many_events_are_not_durable_yet() {
-    let fake = Fake::new().await;
-    let mut run = Run::start(&fake, None, 16);
-    let (mut peer, _) = fake.identified(41_250, "abc").await;
-    run.ready().await;
+    let (_fake, mut run, mut peer) = begun().await;
     let mut held = Vec::new();
     for seq in 2..9_002 {
         peer.leaves(seq, seq).await;

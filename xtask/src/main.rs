@@ -5,6 +5,7 @@ mod chart;
 mod chromium;
 mod clients;
 mod debian;
+mod failures;
 mod fuzz;
 mod image;
 mod kubernetes;

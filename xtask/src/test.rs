@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::progress::Progress;
-use crate::{cargo, chart, chromium, clients, kubernetes, lavalink, mongod};
+use crate::progress::{self, Progress};
+use crate::{cargo, chart, chromium, clients, failures, kubernetes, lavalink, mongod};
 
 /// The rows of the conformance list: Discord's gateway and REST, and Lavalink.
 const LISTED: [(&str, u32); 3] = [("G", 28), ("R", 7), ("L", 22)];
@@ -78,18 +78,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     }
     let (skips, rows) = (Lines::new("skips")?, Lines::new("rows")?);
     command.env("SEGUE_SKIPS", &skips.0).env("SEGUE_CLIENT_ROWS", &rows.0);
-    let passed = command
-        .args(&args.rest)
-        .status()
-        .map_err(|error| format!("cargo test does not start: {error}"))?
-        .success();
+    let (passed, failed) = failures::run(command.args(&args.rest))?;
     progress.say(if passed {
         "all tests passed"
     } else {
-        "some tests failed; their names stand above"
+        "some tests failed; their names stand above, and last why"
     });
-    for line in exercised(&rows.read()?).iter().chain(&told(&skips.read()?, &lacking)) {
-        crate::progress::say(line);
+    let (rows, skipped) = (exercised(&rows.read()?), told(&skips.read()?, &lacking));
+    for line in rows.iter().chain(&skipped).chain(&failed) {
+        progress::say(line);
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -13,10 +13,15 @@
 {{- define "segue.lavalink.fullname" -}}{{ include "segue.fullname" . }}-lavalink{{- end -}}
 {{- define "segue.mongodb.fullname" -}}{{ include "segue.fullname" . }}-mongodb{{- end -}}
 
+{{/* What selects the pods of all parts. Never changes, since it cannot. */}}
+{{- define "segue.release" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{/* What selects the pods of one part: (dict "root" $ "component" "bot"). Never changes, since it cannot. */}}
 {{- define "segue.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{ include "segue.release" .root }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 

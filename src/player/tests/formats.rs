@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, track};
 use crate::model::order::Order;
-use crate::model::signal::{EndReason, NodeEvent, PlayerSeen};
+use crate::model::signal::{EndReason, NodeEvent};
 use crate::model::view::{Notice, PlayState};
 use crate::player::{Effect, Input, Patch, Policy};
 
@@ -115,28 +115,14 @@ fn a_pause_before_it_is_moved_does_not_leave_it_at_its_beginning() {
     assert_eq!((patch.position_ms, patch.volume), (Some(position), Some(100)));
 }
 
-/// The node did what it was told; it says where it is.
-fn done(scene: &mut Scene, position_ms: u64) {
-    let generation = scene.player.seat.generation;
-    let answer = Ok(PlayerSeen {
-        track: Some(track("One")),
-        position_ms,
-        at_ms: scene.now,
-        paused: false,
-        volume: 100,
-        connected: true,
-    });
-    scene.step(Input::Answer { generation, answer });
-}
-
 /// `One` of a format, sought to 60 s, and the node did so.
 fn sought() -> Scene {
     let mut scene = Scene::playing();
-    done(&mut scene, 0);
+    scene.did(0);
     scene.now += 10_000;
     scene.order(Order::Seek { position_ms: 60_000 }).unwrap();
     scene.now += 30;
-    done(&mut scene, 60_000);
+    scene.did(60_000);
     scene
 }
 
@@ -158,7 +144,7 @@ fn a_format_that_counts_from_zero_after_a_seek_is_where_it_was_sent() {
     scene.resumed("One", 9_500, false);
     assert_eq!(scene.position(), 69_500);
     scene.order(Order::Seek { position_ms: 30_000 }).unwrap();
-    done(&mut scene, 30_000);
+    scene.did(30_000);
     scene.order(Order::Resume).unwrap();
     scene.now += 5_000;
     tells(&mut scene, 5_000);
@@ -189,10 +175,10 @@ fn what_was_started_at_its_beginning_and_moved_is_where_it_was_moved_to() {
     let from_ms = told(&scene).position_ms.unwrap();
     began_and_failed(&mut scene);
     scene.answered();
-    done(&mut scene, 0);
+    scene.did(0);
     tick(&mut scene);
     scene.now += 30;
-    done(&mut scene, 0);
+    scene.did(0);
     scene.now += 5_000;
     tells(&mut scene, 5_000);
     assert_eq!(scene.position(), from_ms + 5_000 - 330);

@@ -1,8 +1,8 @@
 //! What was confirmed is done, whatever became of the call.
 
-use super::scene::{Scene, play, track};
+use super::scene::{Scene, play};
 use crate::model::order::Order;
-use crate::model::signal::{NodeEvent, PlayerSeen};
+use crate::model::signal::NodeEvent;
 use crate::model::view::PlayState;
 use crate::player::{Failure, Input, Patch};
 
@@ -15,19 +15,6 @@ fn away(scene: &mut Scene) {
 fn fails(scene: &mut Scene, failure: Failure) {
     let generation = scene.player.seat.generation;
     let answer = Err(failure);
-    scene.step(Input::Answer { generation, answer });
-}
-
-fn done(scene: &mut Scene, position_ms: u64) {
-    let generation = scene.player.seat.generation;
-    let answer = Ok(PlayerSeen {
-        track: Some(track("One")),
-        position_ms,
-        at_ms: scene.now,
-        paused: false,
-        volume: 100,
-        connected: true,
-    });
     scene.step(Input::Answer { generation, answer });
 }
 
@@ -108,7 +95,7 @@ fn what_was_confirmed_and_could_not_be_called_is_called_again() {
                     "{order:?}, attempt {attempt}: {told:?}"
                 );
             }
-            done(&mut scene, 50_000);
+            scene.did(50_000);
             assert_eq!(scene.player.deadline(), None, "{order:?}");
         }
     }
@@ -118,7 +105,7 @@ fn what_was_confirmed_and_could_not_be_called_is_called_again() {
 fn what_a_node_refuses_is_not_said_again() {
     for (order, _) in orders() {
         let mut scene = Scene::playing();
-        done(&mut scene, 0);
+        scene.did(0);
         scene.order(order).unwrap();
         fails(&mut scene, Failure::Refused);
         assert_eq!((scene.player.deadline(), scene.player.seat.sought), (None, None));
@@ -155,7 +142,7 @@ fn a_pause_that_the_node_heard_late_stands_where_the_node_does() {
 fn a_position_that_the_node_tells_before_it_heard_of_a_seek_does_not_undo_it() {
     let mut scene = Scene::playing();
     // Of the start.
-    done(&mut scene, 0);
+    scene.did(0);
     scene.order(Order::Volume { level: 100 }).unwrap();
     scene.order(Order::Seek { position_ms: 50_000 }).unwrap();
     let tells = |scene: &mut Scene, position_ms| {
@@ -172,10 +159,10 @@ fn a_position_that_the_node_tells_before_it_heard_of_a_seek_does_not_undo_it() {
     tells(&mut scene, 3_000);
     assert_eq!(scene.position(), 50_000 - 330);
     // Of the volume.
-    done(&mut scene, 3_000);
+    scene.did(3_000);
     tells(&mut scene, 3_000);
     assert_eq!(scene.position(), 50_000 - 330);
-    done(&mut scene, 50_000);
+    scene.did(50_000);
     tells(&mut scene, 51_000);
     assert_eq!(scene.position(), 51_000 - 330);
 }

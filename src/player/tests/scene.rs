@@ -136,6 +136,20 @@ impl Scene {
         );
     }
 
+    /// The node did what it was told; it says where the track `One` is.
+    pub(super) fn did(&mut self, position_ms: u64) {
+        let generation = self.player.seat.generation;
+        let answer = Ok(PlayerSeen {
+            track: Some(track("One")),
+            position_ms,
+            at_ms: self.now,
+            paused: false,
+            volume: 100,
+            connected: true,
+        });
+        self.step(Input::Answer { generation, answer });
+    }
+
     /// The patches of the last step.
     pub(super) fn patches(&self) -> Vec<(NodeName, Patch)> {
         let update = |effect: &Effect| {

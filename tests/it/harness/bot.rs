@@ -16,6 +16,12 @@ use tokio::time::timeout;
 use super::wait::eventually;
 use super::world::World;
 
+/// A folder in memory where the system has a place for that: how long a busy disk takes to write is not what these tests are
+/// about, and a bot rightly refuses commands that its disk does not take in time.
+fn in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
 /// How a bot is started; the same setup starts its successor on the same store.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -27,14 +33,14 @@ pub(crate) struct Setup {
 impl Setup {
     /// On SQLite in a folder of its own, in the given world.
     pub(crate) fn sqlite(world: &World) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let folder = Arc::new(in_memory());
         let path: PathBuf = folder.path().join("segue.db");
         Self::on(world, format!("sqlite:{}", path.display()), folder)
     }
 
     /// On any store.
     pub(crate) fn store(world: &World, store: String) -> Self {
-        Self::on(world, store, Arc::new(tempfile::tempdir().unwrap()))
+        Self::on(world, store, Arc::new(in_memory()))
     }
 
     fn on(world: &World, store: String, folder: Arc<TempDir>) -> Self {
@@ -249,5 +255,19 @@ impl Bot {
         let reading = &mut self.reader;
         drop(timeout(Duration::from_secs(2), reading).await);
         self.log()
+    }
+}
+
+/// A test that fails tells what its bots said last.
+impl Drop for Bot {
+    #[expect(clippy::print_stderr, reason = "what a failed test prints is shown with it")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!("the bot's last lines, of {}:", log.len());
+            for line in log.iter().rev().take(40).rev() {
+                eprintln!("  {line}");
+            }
+        }
     }
 }
