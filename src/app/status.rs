@@ -182,7 +182,7 @@ fn phases(phases: &Value) -> String {
         let share = (ms * 100).checked_div(total).unwrap_or(0).max(1);
         write!(
             html,
-            "<li style=\"--share:{share}\"><span>{}</span> {ms} ms",
+            "<li style=\"--share:{share}\"><span>{}</span> {ms}&nbsp;ms",
             text(&phase["name"])
         )
         .ok();

@@ -52,6 +52,22 @@ pub(crate) async fn shared() -> Option<&'static ReplicaSet> {
     set
 }
 
+/// In memory where there is plenty of it: how long a busy disk takes is not what is asked of MongoDB here. A set is a gigabyte,
+/// and three are there at a time.
+fn folder() -> TempDir {
+    const MEMORY: &str = "/dev/shm";
+    const PLENTY: u64 = 8 << 30;
+    let free = rustix::fs::statvfs(MEMORY).map_or(0, |system| system.f_bavail * system.f_frsize);
+    let mut named = tempfile::Builder::new();
+    let named = named.prefix("segue-mongod-");
+    let folder = if free >= PLENTY {
+        named.tempdir_in(MEMORY)
+    } else {
+        named.tempdir()
+    };
+    folder.expect("a folder")
+}
+
 impl ReplicaSet {
     /// A set of one's own, to break.
     pub(crate) async fn private() -> Option<Self> {
@@ -64,10 +80,7 @@ impl ReplicaSet {
 
     async fn start() -> Option<Self> {
         let program = program::find()?;
-        let data = tempfile::Builder::new()
-            .prefix("segue-mongod-")
-            .tempdir()
-            .expect("a folder");
+        let data = folder();
         let nodes: Vec<_> = (0..3).map(|n| Node::start(&program, data.path(), n)).collect();
         let members: Vec<Bson> = (0_i32..)
             .zip(&nodes)
